@@ -1,0 +1,68 @@
+# One command each.  Everything bootstraps its own virtual environment with pip alone.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+SCENARIOS ?= ci
+LANES     ?= 6
+CLUSTER_FLAGS ?=
+
+.PHONY: help setup test check fmt lock run studio cluster-up cluster-down cluster-status cluster-test clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "selfheal needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || { echo "== making a virtual environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "== installing pinned dependencies (about a minute the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: $(STAMP) ## Make the virtual environment
+
+test: $(STAMP) ## All tests that need only Python
+	$(BIN)/pytest -q
+
+check: $(STAMP) ## Lint, format, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+fmt: $(STAMP) ## Format and fix what can be fixed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: ## Pin the dependencies again (needs uv)
+	uv pip compile --universal --generate-hashes --python-version 3.11 --quiet --custom-compile-command "make lock" \
+	  --output-file requirements/base.txt requirements/base.in
+	uv pip compile --universal --generate-hashes --python-version 3.11 --quiet --custom-compile-command "make lock" \
+	  --output-file requirements/dev.txt requirements/dev.in
+
+run: $(STAMP) ## The service, with the settings of the environment and .env
+	$(BIN)/selfheal serve
+
+studio: $(STAMP) ## LangGraph's development server over the same graph (observe mode)
+	$(BIN)/langgraph dev --host 127.0.0.1 --no-browser
+
+cluster-up: $(STAMP) ## Build (once) and start a real two-node Kubernetes on this machine
+	$(BIN)/python -m tests.cluster.harness up $(CLUSTER_FLAGS)
+
+cluster-down: $(STAMP) ## Stop it; its state stays (wipe: python -m tests.cluster.harness wipe)
+	$(BIN)/python -m tests.cluster.harness down
+
+cluster-status: $(STAMP)
+	$(BIN)/python -m tests.cluster.harness status
+
+cluster-test: $(STAMP) ## Heal real faults on the real Kubernetes (SCENARIOS=ci|all|name,name LANES=6)
+	$(BIN)/python -m tests.cluster.harness up $(CLUSTER_FLAGS)
+	SCENARIOS=$(SCENARIOS) LANES=$(LANES) $(BIN)/python -m tests.cluster.lanes
+	$(BIN)/pytest -q -m cluster tests
+
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) .ruff_cache .mypy_cache .pytest_cache .import_linter_cache .langgraph_api

@@ -1,0 +1,230 @@
+"""Reads everything about one incident, once: the watch for what is now, a few requests for what was before.
+
+The rule: what could not be read is named in `unseen`, never left out silently; everything that people wrote (messages,
+logs, values) is redacted and cut before it is kept.  Neighbours: `graph.facts` turns objects into facts,
+`graph.signals` judges, `tools.journal` knows the history.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from graph.facts import container_specs, event_facts, pod_facts, workload_facts
+from graph.incident import (
+    CandidateRevert,
+    Evidence,
+    Family,
+    Incident,
+    LogExcerpt,
+    PodFacts,
+    Signal,
+    WorkloadFacts,
+)
+from graph.ports import Ports
+from graph.rules.candidates import candidate_reverts, follows_rollout
+from graph.signals.look import look_at_pod, look_at_root
+from tools.cluster.objects import Pod, Workload
+from tools.cluster.resources import HPA, KNOWN, POD
+from tools.errors import NotFound, ToolError
+from tools.journal.revisions import History, read_history
+from tools.jsontypes import JsonObject, dig_int, dig_object, dig_str
+from tools.redact import excerpt
+from tools.refs import ObjectRef, Pin
+
+ROLLING = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
+LOG_FAMILIES = frozenset({Family.CRASH, Family.MEMORY, Family.START})
+MAX_PODS, MAX_EVENTS, MAX_LOGS, LOG_LINES = 50, 30, 2, 40
+
+
+async def gather(incident: Incident, ports: Ports) -> Evidence:
+    """Everything a diagnosis needs.  Raises `Transient` when the API server does not answer; other gaps are named."""
+    now = ports.clock.now()
+    unseen = [f"{source} cannot be watched" for source in ports.mirror.unavailable()]
+    seen = look(incident, ports)
+    resource = KNOWN.get(incident.target.kind)
+    if resource is None:
+        # A custom controller owns the pods: what they say is evidence, but their owner is nothing we know how to read.
+        unseen.append(f"{incident.target}: kind {incident.target.kind} is not one that selfheal reads")
+        return seen.model_copy(update={"logs": await _logs(seen, ports), "unseen": tuple(unseen)})
+    try:
+        live = await ports.cluster.get(resource, incident.target.name, incident.target.namespace)
+    except NotFound:
+        return Evidence(observed_at=now, workload=None, unseen=tuple(unseen))
+    if dig_str(live, "metadata", "uid") != incident.target_uid:
+        return Evidence(observed_at=now, workload=None, unseen=tuple(unseen))
+    history, autoscaler, logs = await asyncio.gather(
+        _history(incident, live, ports, unseen), _autoscaler(incident.target, ports, unseen), _logs(seen, ports)
+    )
+    failing = {s.revision for s in seen.signals if s.confirmed and s.revision}
+    good = await ports.ledger.good_revisions(incident.target_uid)
+    candidates: tuple[CandidateRevert, ...] = ()
+    recent = False
+    if history is not None:
+        candidates = candidate_reverts(history, good=good, failing=failing)
+        recent = follows_rollout(
+            history,
+            failing=failing,
+            confirmed={g.revision_hash for g in good},
+            rollout_in_progress=_is_rolling(seen.workload),
+            now=now,
+        )
+    return seen.model_copy(
+        update={
+            "containers": container_specs(live),
+            "candidates": candidates[:10],
+            "rollout_is_recent": recent,
+            "workload": _with_revision(seen.workload, history),
+            "logs": logs,
+            "autoscaler": autoscaler,
+            "scope": (_pin(incident.target, live), *_pod_pins(incident, ports))[:80],
+            "unseen": tuple(unseen),
+        }
+    )
+
+
+def look(incident: Incident, ports: Ports) -> Evidence:
+    """What the watch shows of the incident's target at this moment; costs no request."""
+    now = ports.clock.now()
+    target = incident.target
+    workload = None
+    if target.kind in ROLLING:
+        workload = ports.mirror.workload(target.kind, target.namespace, target.name)
+        if workload is not None and workload.metadata.uid != incident.target_uid:
+            workload = None
+    pods = _pods_of(incident, ports)
+    if workload is not None:
+        signals = look_at_root(workload, ports.contexts, now)
+    else:
+        signals = [s for p in pods for s in look_at_pod(p, ports.contexts, now)]
+    notes = [event_facts(e) for p in pods for e in ports.mirror.events_for(p.metadata.uid)]
+    notes += [event_facts(e) for e in ports.mirror.events_for(incident.target_uid)]
+    notes.sort(key=lambda e: e.last_seen.timestamp() if e.last_seen else 0.0)
+    return Evidence(
+        observed_at=now,
+        workload=workload_facts(workload, current_hash(workload, ports)) if workload is not None else None,
+        pods=_pods(pods),
+        signals=tuple(signals[:50]),
+        events=tuple(notes[-MAX_EVENTS:]),
+    )
+
+
+def _pods_of(incident: Incident, ports: Ports) -> list[Pod]:
+    """The target's pods; of a pod without a controller, itself."""
+    target = incident.target
+    if target.kind != POD.kind or target.namespace is None:
+        return ports.mirror.pods_of(incident.target_uid)
+    pod = ports.mirror.pod(target.namespace, target.name)
+    return [pod] if pod is not None and pod.metadata.uid == incident.target_uid else []
+
+
+def current_hash(workload: Workload, ports: Ports) -> str:
+    """What the pods of the present revision bear, as far as the watch knows; "" when it does not."""
+    return ports.contexts.for_workload(workload, ports.clock.now()).revision or ""
+
+
+def _pods(pods: Sequence[Pod]) -> tuple[PodFacts, ...]:
+    """Failing ones first, so that a cut never hides them."""
+    facts = [pod_facts(p) for p in pods]
+    return tuple(sorted(facts, key=lambda f: (f.ready, str(f.ref)))[:MAX_PODS])
+
+
+def _is_rolling(work: WorkloadFacts | None) -> bool:
+    return work is not None and (work.updated < work.desired or work.observed_generation < work.generation)
+
+
+def _with_revision(work: WorkloadFacts | None, history: History | None) -> WorkloadFacts | None:
+    """The revision by the history: the one source that knows it for all three kinds."""
+    if work is None or history is None or history.current is None:
+        return work
+    return work.model_copy(update={"revision": history.current.number, "revision_hash": history.current.hash})
+
+
+async def _history(incident: Incident, live: JsonObject, ports: Ports, unseen: list[str]) -> History | None:
+    if incident.target.kind not in ROLLING:
+        return None
+    try:
+        return await read_history(ports.cluster, live)
+    except ToolError as error:
+        unseen.append(f"the revision history of {incident.target} ({error.code})")
+        return None
+
+
+async def _autoscaler(target: ObjectRef, ports: Ports, unseen: list[str]) -> ObjectRef | None:
+    if target.kind not in ROLLING:
+        return None
+    try:
+        found = await ports.cluster.list(HPA, target.namespace)
+    except ToolError as error:
+        unseen.append(f"the autoscalers of {target.namespace} ({error.code})")
+        return None
+    for hpa in found:
+        aim = dig_object(hpa, "spec", "scaleTargetRef")
+        if dig_str(aim, "kind") == target.kind and dig_str(aim, "name") == target.name:
+            return ObjectRef(kind=HPA.kind, namespace=target.namespace, name=dig_str(hpa, "metadata", "name"))
+    return None
+
+
+async def _logs(seen: Evidence, ports: Ports) -> tuple[LogExcerpt, ...]:
+    """The last words of the first containers that crashed; logs that are not to be had are no finding."""
+    excerpts: list[LogExcerpt] = []
+    for pod, container in _talkers(seen.signals, seen.pods)[:MAX_LOGS]:
+        for previous in (True, False):
+            try:
+                text = await ports.cluster.logs(
+                    pod.namespace or "", pod.name, container, previous=previous, tail_lines=LOG_LINES
+                )
+            except ToolError:
+                continue
+            if text.strip():
+                excerpts.append(
+                    LogExcerpt(pod=pod, container=container, previous=previous, text=excerpt(text, 8192))
+                )
+                break
+    return tuple(excerpts)
+
+
+def _talkers(signals: Sequence[Signal], pods: Sequence[PodFacts]) -> list[tuple[ObjectRef, str]]:
+    """One pod for each container that has run and failed."""
+    known = {str(p.ref): p for p in pods}
+    chosen: dict[str, ObjectRef] = {}
+    for signal in signals:
+        if signal.container and signal.family in LOG_FAMILIES and str(signal.object) in known:
+            chosen.setdefault(signal.container, signal.object)
+    return [(pod, container) for container, pod in chosen.items()]
+
+
+def _pin(ref: ObjectRef, live: JsonObject) -> Pin:
+    meta = dig_object(live, "metadata")
+    return Pin(
+        ref=ref,
+        uid=dig_str(meta, "uid"),
+        resource_version=dig_str(meta, "resourceVersion"),
+        generation=dig_int(meta, "generation"),
+    )
+
+
+def _pod_pins(incident: Incident, ports: Ports) -> list[Pin]:
+    return [
+        Pin(
+            ref=ObjectRef(kind="Pod", namespace=p.metadata.namespace, name=p.metadata.name),
+            uid=p.metadata.uid,
+            resource_version=p.metadata.resource_version,
+            generation=None,
+        )
+        for p in _pods_of(incident, ports)
+        if p.metadata.uid != incident.target_uid
+    ]
+
+
+async def keep(evidence: Evidence, ports: Ports) -> str:
+    """Store it in the ledger; the digest is what the state carries."""
+    return await ports.ledger.put_document("evidence", evidence.model_dump(mode="json"), ports.clock.now())
+
+
+async def load(digest: str, ports: Ports) -> Evidence:
+    """The evidence under this digest.  A missing one is a damaged ledger: better to stop than to act on nothing."""
+    document = await ports.ledger.document(digest)
+    if document is None:
+        raise LookupError(f"evidence {digest!r} is not in the ledger; restore it from a backup, or close the incident")
+    return Evidence.model_validate(document)

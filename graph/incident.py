@@ -1,0 +1,298 @@
+"""What went wrong, as values: signals, the incident that gathers them, and the evidence read for it.
+
+All of it is plain data that survives a round trip through JSON: it is stored in checkpoints and in the ledger, so a
+renamed field or class is a migration.  Neighbours: `graph.signals` makes signals, `graph.nodes.analyzer` makes evidence,
+`graph.plan` says what is to be done about it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tools.jsontypes import digest
+from tools.refs import IncidentId, ObjectRef, Pin
+
+
+class Value(BaseModel):
+    """A frozen value that accepts nothing it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Family(StrEnum):
+    """Families of reasons; one open incident per root owner, whatever the family it started with."""
+
+    IMAGE = "image"
+    """A container's image cannot be had."""
+    START = "start"
+    """A container cannot be created or started: command, configuration reference, security context, volume."""
+    CRASH = "crash"
+    """A container starts and ends again and again."""
+    MEMORY = "memory"
+    """A container is killed for want of memory."""
+    PROBE = "probe"
+    """A container runs and fails its probes."""
+    SCHEDULING = "scheduling"
+    """A pod finds no node."""
+    ADMISSION = "admission"
+    """A controller cannot create pods: quota, policy, a missing service account."""
+    LEFTOVER = "leftover"
+    """A pod ended in phase Failed and stays until somebody deletes it."""
+    ROLLOUT = "rollout"
+    """A rollout does not come to its end and nothing more exact is known."""
+    REQUESTED = "requested"
+    """Somebody asked for a look; no detector has spoken."""
+
+
+class Reason(StrEnum):
+    """Stable reason codes of signals.  Each sentence says what has been seen, not what caused it."""
+
+    IMAGE_PULL_FAILED = "IMAGE_PULL_FAILED"
+    """The kubelet tried to pull the image and failed (ErrImagePull, ImagePullBackOff, ErrImageNeverPull)."""
+    IMAGE_NAME_INVALID = "IMAGE_NAME_INVALID"
+    """The image reference does not parse (InvalidImageName)."""
+    CONFIG_MISSING = "CONFIG_MISSING"
+    """A ConfigMap, Secret or key that the container refers to is not there (CreateContainerConfigError)."""
+    CONTAINER_START_FAILED = "CONTAINER_START_FAILED"
+    """The runtime could not start the process (RunContainerError, StartError, CreateContainerError)."""
+    CRASH_LOOP = "CRASH_LOOP"
+    """The container ended with a failure at least twice (terminated state or CrashLoopBackOff)."""
+    INIT_FAILED = "INIT_FAILED"
+    """An init container failed at least twice."""
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    """The container was killed by the kernel for exceeding its memory limit (OOMKilled)."""
+    LIVENESS_RESTARTS = "LIVENESS_RESTARTS"
+    """The kubelet killed the container again and again because its liveness or startup probe failed."""
+    NOT_READY = "NOT_READY"
+    """The container runs, has had its time to start, and its readiness probe still fails."""
+    UNSCHEDULABLE = "UNSCHEDULABLE"
+    """The scheduler finds no node for the pod."""
+    PODS_REFUSED = "PODS_REFUSED"
+    """The API server refuses to create the workload's pods (quota, admission, service account)."""
+    POD_FAILED = "POD_FAILED"
+    """A pod with a controller ended in phase Failed (evicted, out of ephemeral storage, node shutdown)."""
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    """The rollout made no progress within its deadline."""
+    REQUESTED = "REQUESTED"
+    """Somebody asked for a look."""
+
+
+class Signal(Value):
+    """One symptom on one object.  `observed_at` is when our watch received what it was read from."""
+
+    reason: Reason
+    family: Family
+    object: ObjectRef
+    uid: str
+    container: str | None = None
+    revision: str | None = None
+    """The pod's revision: `pod-template-hash` or `controller-revision-hash`; None where there is none."""
+    message: str = Field(default="", max_length=1024)
+    """What the kubelet or controller said; untrusted text, cut to length, control characters made visible."""
+    observed_at: datetime
+    confirmed: bool = True
+    """False while the grace period runs: seen, counted, and not yet acted on."""
+    due_at: datetime | None = None
+    """When an unconfirmed signal becomes a confirmed one if it stays."""
+
+
+class Source(StrEnum):
+    """How an incident came to us."""
+
+    WATCHER = "watcher"
+    EVENT = "event"
+    REQUEST = "request"
+    ALERT = "alert"
+
+
+def fingerprint(root_uid: str, family: Family) -> str:
+    """Sixteen hex digits that two signals share when they are the same trouble: root owner and family."""
+    return digest([root_uid, family.value])[:16]
+
+
+class Incident(Value):
+    """A failure somebody would want to know of, from the first signal to the last word about it.
+
+    `target` is the root owner (a Deployment, not its pod) and `target_uid` its life; `signals` are the ones it was
+    opened with, newest last, at most twenty.
+    """
+
+    id: IncidentId
+    fingerprint: str
+    target: ObjectRef
+    target_uid: str
+    family: Family
+    source: Source
+    opened_at: datetime
+    signals: tuple[Signal, ...] = Field(max_length=20)
+
+
+class ContainerFacts(Value):
+    """One container of one pod, as its status says."""
+
+    name: str
+    init: bool = False
+    image: str
+    state: Literal["waiting", "running", "terminated", "unknown"]
+    reason: str = ""
+    message: str = Field(default="", max_length=1024)
+    exit_code: int | None = None
+    restarts: int = 0
+    ready: bool = False
+    last_reason: str = ""
+    last_exit_code: int | None = None
+
+
+class PodFacts(Value):
+    """One pod of the workload."""
+
+    ref: ObjectRef
+    uid: str
+    revision: str
+    phase: str
+    ready: bool
+    node: str
+    deleting: bool = False
+    containers: tuple[ContainerFacts, ...] = ()
+    conditions: tuple[str, ...] = ()
+    """Conditions that are not as they should be, as `Type=Status/Reason: message`."""
+
+
+class WorkloadFacts(Value):
+    """The root owner as it stands."""
+
+    ref: ObjectRef
+    uid: str
+    generation: int
+    observed_generation: int
+    desired: int
+    updated: int
+    ready: int
+    available: int
+    surplus: int = 0
+    """Pods beyond the desired number: old ones that have not gone yet."""
+    paused: bool
+    revision: int | None
+    """Number of the current revision; None when it cannot be told."""
+    revision_hash: str
+    conditions: tuple[str, ...] = ()
+    ordered: bool = False
+    """True for a StatefulSet that starts its pods in order: a broken pod blocks it until that pod is deleted."""
+
+
+class Health(StrEnum):
+    """What is known of an earlier revision."""
+
+    CONFIRMED = "confirmed"
+    """Its pods were seen ready long enough, without a restart: last known good."""
+    SERVING = "serving"
+    """It has ready pods at this moment."""
+    UNKNOWN = "unknown"
+    """Nothing is known of how it ran."""
+    BAD = "bad"
+    """Its pods were seen failing, or going back to it was tried and did not heal."""
+
+
+class FieldChange(Value):
+    """One field that differs: from what it is now to what it would be."""
+
+    path: str
+    now: str = Field(max_length=400)
+    then: str = Field(max_length=400)
+
+
+class CandidateRevert(Value):
+    """One way back that code found: an earlier revision of the target and what going there would change."""
+
+    to_revision: int
+    revision_hash: str
+    health: Health
+    created_at: datetime | None
+    changes: tuple[FieldChange, ...] = Field(max_length=40)
+    """The template fields that differ, at most forty; `truncated` says when there are more."""
+    truncated: bool = False
+    formerly: tuple[int, ...] = ()
+    """Revision numbers it had before: going back to a revision gives it a new number."""
+    loosens: tuple[str, ...] = ()
+    """Pod Security settings that going there would loosen; a person must agree to that."""
+
+
+class EventFacts(Value):
+    """One Kubernetes Event about the target or its pods: a hint, never proof."""
+
+    about: ObjectRef
+    type: str
+    reason: str
+    note: str = Field(max_length=1024)
+    count: int
+    last_seen: datetime | None
+
+
+class LogExcerpt(Value):
+    """The last lines of a container that failed; untrusted, redacted, cut."""
+
+    pod: ObjectRef
+    container: str
+    previous: bool
+    text: str = Field(max_length=8192)
+
+
+class ContainerSpec(Value):
+    """What the target's template says of one container, as far as rules decide on it."""
+
+    name: str
+    image: str
+    memory_limit: str = ""
+    memory_request: str = ""
+    cpu_limit: str = ""
+    cpu_request: str = ""
+
+
+class Evidence(Value):
+    """All that was read for one incident at one moment.  It is kept in the ledger and referred to by its digest."""
+
+    observed_at: datetime
+    workload: WorkloadFacts | None
+    """None when the target is gone or is not a workload with pods."""
+    containers: tuple[ContainerSpec, ...] = ()
+    pods: tuple[PodFacts, ...] = Field(default=(), max_length=50)
+    signals: tuple[Signal, ...] = Field(default=(), max_length=50)
+    """What the detectors say now; an incident whose signals are all gone needs nothing."""
+    candidates: tuple[CandidateRevert, ...] = Field(default=(), max_length=10)
+    """Best first; empty when there is no earlier revision."""
+    rollout_is_recent: bool = False
+    """The failing pods belong to the updating revision: the trouble follows a rollout."""
+    events: tuple[EventFacts, ...] = Field(default=(), max_length=30)
+    logs: tuple[LogExcerpt, ...] = Field(default=(), max_length=6)
+    autoscaler: ObjectRef | None = None
+    scope: tuple[Pin, ...] = Field(default=(), max_length=80)
+    """The set of objects an action may name: the owner chain and its pods."""
+    unseen: tuple[str, ...] = ()
+    """What could not be read, and why: a conclusion must not lean on its absence."""
+
+
+class FromSignal(Value):
+    """The watcher saw it."""
+
+    kind: Literal["signal"] = "signal"
+    signal: Signal
+    target: ObjectRef
+    target_uid: str
+
+
+class FromReference(Value):
+    """Somebody named an object."""
+
+    kind: Literal["reference"] = "reference"
+    ref: ObjectRef
+    source: Source = Source.REQUEST
+    note: str = Field(default="", max_length=1024)
+    """What the event or the caller said; a hint."""
+
+
+Trigger = Annotated[FromSignal | FromReference, Field(discriminator="kind")]
+"""What starts an incident."""

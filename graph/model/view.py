@@ -1,0 +1,145 @@
+"""What a model gets to see of an incident, and the closed set of things it may choose from.
+
+The rule: no uid, resource version or digest is shown, since a model never supplies one; what it may name is listed here
+by code, and `proposals` accepts nothing else.  A revert that is known to be bad or was tried is not offered.
+Neighbours: `trim` makes the view fit, `framing` makes it safe to send.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from graph.incident import CandidateRevert, Evidence, Health, PodFacts, Signal
+from tools.executors.actions import RollbackWorkload
+from tools.guard.verdict import Refused
+from tools.jsontypes import JsonObject, JsonValue
+from tools.refs import ObjectRef
+
+ROLLING = ("Deployment", "StatefulSet", "DaemonSet")
+MAX_TRIED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What one incident permits: the only targets, reverts, containers and actions a plan may name."""
+
+    workload: ObjectRef
+    targets: tuple[ObjectRef, ...]
+    reverts: tuple[CandidateRevert, ...]
+    containers: frozenset[str]
+    actions: tuple[str, ...]
+    failed: frozenset[str]
+    max_steps: int = 8
+
+    @property
+    def namespace(self) -> str:
+        """The incident's namespace."""
+        return self.workload.namespace or ""
+
+    def revert_to(self, revision: int) -> CandidateRevert | None:
+        """The offered revert to this revision."""
+        return next((r for r in self.reverts if r.to_revision == revision), None)
+
+
+def offer_of(evidence: Evidence, actions: tuple[str, ...], failed: frozenset[str]) -> Offer | None:
+    """The offer; None when the target was not read, since then nothing may be proposed about it."""
+    if evidence.workload is None or not evidence.scope:
+        return None
+    workload = evidence.workload.ref
+    tried = {
+        r.to_revision for r in evidence.candidates if (a := rollback_of(workload, r.to_revision)) and a.digest in failed
+    }
+    return Offer(
+        workload=workload,
+        targets=tuple(pin.ref for pin in evidence.scope),
+        reverts=tuple(r for r in evidence.candidates if r.health is not Health.BAD and r.to_revision not in tried),
+        containers=frozenset(c.name for c in evidence.containers),
+        actions=actions,
+        failed=failed,
+    )
+
+
+def rollback_of(workload: ObjectRef, revision: int) -> RollbackWorkload | None:
+    """Going back to `revision`, as an action; None for a workload that has no revisions."""
+    if workload.kind not in ROLLING or workload.namespace is None:
+        return None
+    return RollbackWorkload.model_validate(
+        {
+            "action": "rollback_workload",
+            "kind": workload.kind,
+            "namespace": workload.namespace,
+            "name": workload.name,
+            "to_revision": revision,
+        }
+    )
+
+
+def view_of(evidence: Evidence, offer: Offer, refusals: tuple[Refused, ...]) -> JsonObject:
+    """The case as JSON: choices first, then what is known, most telling first."""
+    ready = {str(p.ref) for p in evidence.pods if p.ready}
+    targets = sorted(offer.targets, key=lambda r: (r != offer.workload, str(r) in ready, str(r)))
+    view: JsonObject = {
+        "choices": {
+            "actions": list(offer.actions),
+            "targets": [str(r) for r in targets],
+            "reverts": [_revert(r) for r in offer.reverts],
+        },
+        "tried": _tried(evidence, offer, refusals),
+        "workload": _workload(evidence),
+        "signals": [_signal(s) for s in evidence.signals],
+        "rollout_is_recent": evidence.rollout_is_recent,
+        "containers": [c.model_dump(mode="json", exclude_defaults=True) for c in evidence.containers],
+        "pods": [_pod(p) for p in evidence.pods],
+        "events": [e.model_dump(mode="json", exclude={"about"}) | {"about": str(e.about)} for e in evidence.events],
+        "logs": [
+            {"pod": log.pod.name, "container": log.container, "previous": log.previous, "text": log.text}
+            for log in evidence.logs
+        ],
+        "autoscaler": str(evidence.autoscaler) if evidence.autoscaler else None,
+        "findings": [],
+        "unseen": list(evidence.unseen),
+        "left_out": {},
+    }
+    return view
+
+
+def _workload(evidence: Evidence) -> JsonValue:
+    if evidence.workload is None:
+        return None
+    facts = evidence.workload
+    return facts.model_dump(mode="json", exclude={"ref", "uid"}) | {"target": str(facts.ref)}
+
+
+def _signal(signal: Signal) -> JsonValue:
+    return {
+        "reason": signal.reason.value,
+        "object": str(signal.object),
+        "container": signal.container,
+        "revision": signal.revision,
+        "confirmed": signal.confirmed,
+        "message": signal.message,
+    }
+
+
+def _pod(pod: PodFacts) -> JsonValue:
+    facts: JsonObject = pod.model_dump(mode="json", exclude={"ref", "uid", "containers"}, exclude_defaults=True)
+    containers: list[JsonValue] = [c.model_dump(mode="json", exclude_defaults=True) for c in pod.containers]
+    return {**facts, "name": pod.ref.name, "ready": pod.ready, "containers": containers}
+
+
+def _revert(revert: CandidateRevert) -> JsonValue:
+    return {
+        "to_revision": revert.to_revision,
+        "health": revert.health.value,
+        "created_at": revert.created_at.isoformat() if revert.created_at else None,
+        "changes": [{"field": c.path, "now": c.now, "then": c.then} for c in revert.changes],
+        "more_changes": revert.truncated,
+        "loosens": list(revert.loosens),
+    }
+
+
+def _tried(evidence: Evidence, offer: Offer, refusals: tuple[Refused, ...]) -> JsonValue:
+    offered = {r.to_revision for r in offer.reverts}
+    gone = [f"the revert to revision {c.to_revision}" for c in evidence.candidates if c.to_revision not in offered]
+    reasons = [f"[{r.code.value}] {r.reason}" for r in refusals[-MAX_TRIED:]]
+    return [*gone, *reasons]

@@ -1,0 +1,233 @@
+"""Writes the last word: what happened, why, and what a person must do now, if anything.
+
+The rule: every incident ends here with a status a person can see.  Nothing in here may fail the run: the ledger is the
+authority, everything else is best effort.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from graph.edges import has_written
+from graph.incident import Incident
+from graph.intake import describe
+from graph.nodes.common import Node, PortsSource, incident_of, tell
+from graph.plan import (
+    DECISIONS,
+    OUTCOMES,
+    PROPOSALS,
+    UNDOS,
+    VERDICTS,
+    VERIFICATIONS,
+    Declined,
+    ExecutionResult,
+    Lost,
+    NoPlan,
+    NotUndone,
+    ObserveOnly,
+    Passed,
+    Planned,
+    Refusal,
+    Rejected,
+    Resolution,
+    Retry,
+    Status,
+    Undone,
+    Unverifiable,
+)
+from graph.state import State
+from tools.guard.verdict import ReasonCode
+
+
+def closer(source: PortsSource) -> Node:
+    """The node over these ports."""
+
+    async def close(state: State) -> State:
+        ports = await source()
+        if not state.get("incident"):
+            return {}
+        incident = incident_of(state)
+        resolution = resolve(state, incident, now=ports.clock.now())
+        result = as_result(state, incident, resolution)
+        await tell(
+            ports,
+            incident.id,
+            "close",
+            resolution.sentence,
+            code=resolution.code.value if resolution.code else "",
+            data={"status": resolution.status.value},
+        )
+        await ports.ledger.save_incident(
+            incident.id,
+            status=resolution.status.value,
+            is_open=False,
+            document=incident.model_dump(mode="json"),
+            result=result.model_dump(mode="json"),
+            now=resolution.closed_at,
+        )
+        return {"resolution": resolution.model_dump(mode="json")}
+
+    return close
+
+
+def resolve(state: State, incident: Incident, *, now: datetime) -> Resolution:
+    """The last word, from the newest thing that was decided; pure.
+
+    Read from the end backwards: what was verified outweighs what was planned, and a world put back is not a failure
+    that still stands.
+    """
+    return (
+        _from_verification(state, incident, now)
+        or _from_undo(state, incident, now)
+        or _from_outcome(state, incident, now)
+        or _from_decision(state, incident, now)
+        or _from_finding(state, incident, now)
+    )
+
+
+def _is_current(state: State) -> bool:
+    """Whether the present plan has written anything: only then do its outcomes speak."""
+    return has_written(state)
+
+
+def _from_verification(state: State, incident: Incident, now: datetime) -> Resolution | None:
+    raw = state.get("verification")
+    if not raw or not _is_current(state):
+        return None
+    match VERIFICATIONS.validate_python(raw):
+        case Passed(sentence=sentence, recovered_at=recovered_at):
+            return Resolution(
+                status=Status.HEALED,
+                sentence=f"Healed. {sentence} {_what_was_done(state)}",
+                recovered_at=recovered_at,
+                closed_at=now,
+            )
+        case Unverifiable(sentence=sentence):
+            text = f"It cannot be told whether {describe(incident.target)} recovered: {sentence} {_what_was_done(state)}"
+            return _escalated(text + " What was done stands; look, and undo it by hand if need be.", "STALE_VIEW", now)
+        case _:
+            return None
+
+
+def _from_undo(state: State, incident: Incident, now: datetime) -> Resolution | None:
+    raw = state.get("undo")
+    if not raw or not _is_current(state):
+        return None
+    match UNDOS.validate_python(raw):
+        case NotUndone(refusal=refusal):
+            text = f"The remedy did not help and could not be taken back: {refusal.reason} {_what_was_done(state)}"
+            return _escalated(text, refusal.code.value, now)
+        case Undone(sentence=sentence):
+            text = f"{state.get('attempts', 0)} attempt(s) did not heal {describe(incident.target)}. {sentence}"
+            return _escalated(text, "ATTEMPTS_EXHAUSTED", now)
+
+
+def _from_outcome(state: State, incident: Incident, now: datetime) -> Resolution | None:
+    raw = state.get("outcome")
+    if not raw:
+        return None
+    match OUTCOMES.validate_python(raw):
+        case Lost(refusal=refusal):
+            return _escalated(f"A write to {describe(incident.target)} is in doubt: {refusal.reason}", refusal.code, now)
+        case Retry(error=error) if not _moved_on(state):
+            return _escalated(f"The API server did not take the write: {error}", "API_UNAVAILABLE", now)
+        case Refusal(refusal=refusal) if not _moved_on(state):
+            return Resolution(
+                status=Status.REFUSED, sentence=f"Not done: {refusal.reason}", code=refusal.code, closed_at=now
+            )
+        case _:
+            return None
+
+
+def _moved_on(state: State) -> bool:
+    """Whether a later proposal or finding outdates the outcome."""
+    if state.get("finding") == "clear":
+        return True
+    return isinstance(PROPOSALS.validate_python(state.get("proposal")), NoPlan)
+
+
+def _from_decision(state: State, incident: Incident, now: datetime) -> Resolution | None:
+    if state.get("finding") != "wrong" or not state.get("proposal"):
+        return None
+    match PROPOSALS.validate_python(state.get("proposal")):
+        case NoPlan(refusal=refusal, diagnosis=diagnosis):
+            sentence = f"{diagnosis.sentence} {refusal.reason}" if diagnosis else refusal.reason
+            return _escalated(f"A person is needed. {sentence}", refusal.code, now)
+        case Planned(plan=plan):
+            pass
+    steps = "; ".join(f"{s.action.action} {s.action.target}" for s in plan.steps)
+    decision = state.get("decision")
+    if decision:
+        match DECISIONS.validate_python(decision):
+            case Declined(by=by, why=why):
+                return Resolution(
+                    status=Status.REFUSED,
+                    sentence=f"{plan.diagnosis.sentence} The plan ({steps}) was declined by {by}: {why}.",
+                    code=ReasonCode.APPROVAL_REFUSED,
+                    closed_at=now,
+                )
+            case _:
+                pass
+    verdict = VERDICTS.validate_python(state.get("verdict"))
+    match verdict:
+        case ObserveOnly():
+            return Resolution(
+                status=Status.OBSERVED,
+                sentence=f"{plan.diagnosis.sentence} Observe mode: this would have been done: {steps}.",
+                code=ReasonCode.OBSERVE_ONLY,
+                closed_at=now,
+            )
+        case Rejected(refusals=refusals):
+            reasons = " ".join(f"[{r.code}] {r.reason}" for r in refusals)
+            return Resolution(
+                status=Status.REFUSED,
+                sentence=f"{plan.diagnosis.sentence} The plan ({steps}) was refused: {reasons}",
+                code=refusals[0].code,
+                closed_at=now,
+            )
+        case _:
+            text = f"{describe(incident.target)}: the run ended without a word on {steps}."
+            return _escalated(text, "UNKNOWN_OUTCOME", now)
+
+
+def _from_finding(state: State, incident: Incident, now: datetime) -> Resolution:
+    who = describe(incident.target)
+    if state.get("finding") == "clear":
+        return Resolution(status=Status.CLEARED, sentence=f"Nothing is wrong with {who} (any more).", closed_at=now)
+    return _escalated(f"{who} could not be read well enough to decide anything.", "STALE_VIEW", now)
+
+
+def _escalated(sentence: str, code: str, now: datetime) -> Resolution:
+    return Resolution(status=Status.ESCALATED, sentence=sentence[:1200], code=ReasonCode(code), closed_at=now)
+
+
+def _what_was_done(state: State) -> str:
+    proposal = PROPOSALS.validate_python(state.get("proposal"))
+    if not isinstance(proposal, Planned):
+        return ""
+    steps = "; ".join(f"{s.action.action} {s.action.target}" for s in proposal.plan.steps)
+    return f"Cause: {proposal.plan.diagnosis.sentence} Done: {steps}."
+
+
+def as_result(state: State, incident: Incident, resolution: Resolution) -> ExecutionResult:
+    """The structured answer; pure."""
+    proposal = PROPOSALS.validate_python(state["proposal"]) if state.get("proposal") else None
+    plan = proposal.plan if isinstance(proposal, Planned) else None
+    diagnosis = plan.diagnosis if plan is not None else None
+    if isinstance(proposal, NoPlan):
+        diagnosis = proposal.diagnosis
+    verification = state.get("verification")
+    undone = state.get("undo")
+    return ExecutionResult(
+        incident_id=incident.id,
+        status=resolution.status,
+        target=incident.target,
+        diagnosis=diagnosis,
+        plan=plan,
+        outcomes=tuple(OUTCOMES.validate_python(o) for o in state.get("outcomes", [])),
+        verification=VERIFICATIONS.validate_python(verification) if verification else None,
+        undo=UNDOS.validate_python(undone) if undone else None,
+        resolution=resolution,
+        opened_at=incident.opened_at,
+        attempts=state.get("attempts", 0),
+    )

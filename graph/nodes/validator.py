@@ -1,0 +1,143 @@
+"""Judges a plan before anything happens: every check of the guard, and a server-side dry run of the exact bytes.
+
+The rule: a plan passes whole or not at all, the strictest mode among its steps holds for all of them, and every refusal
+carries a code and a sentence.  Nothing is written here; the door asks the same questions again when it acts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from graph.evidence import load
+from graph.incident import Evidence, Incident
+from graph.nodes.common import Node, PortsSource, incident_of, tell
+from graph.orders import context_for
+from graph.plan import (
+    PROPOSALS,
+    Accepted,
+    NeedsApproval,
+    ObserveOnly,
+    Plan,
+    Planned,
+    RefusedPlan,
+    Rejected,
+    Verdict,
+    action_digest,
+)
+from graph.ports import Ports
+from graph.state import MAX_REFUSALS, State
+from tools.guard.diff import Change
+from tools.guard.policy import Mode
+from tools.guard.verdict import ReasonCode, Refused
+from tools.jsontypes import JsonValue
+from tools.redact import excerpt
+
+MAX_DIFF = 40
+MAX_VALUE = 2000
+
+
+def validator(source: PortsSource) -> Node:
+    """The node over these ports."""
+
+    async def validate(state: State) -> State:
+        ports = await source()
+        incident = incident_of(state)
+        proposal = PROPOSALS.validate_python(state.get("proposal"))
+        if not isinstance(proposal, Planned):
+            raise TypeError("the validator was reached without a plan")  # a defect of the routing, not of the world
+        evidence = await load(state.get("evidence", ""), ports)
+        verdict = await _judge(proposal.plan, incident, evidence, state, ports)
+        update: State = {"verdict": verdict.model_dump(mode="json")}
+        if isinstance(verdict, Rejected):
+            refused = RefusedPlan(
+                actions=tuple(action_digest(s.action) for s in proposal.plan.steps), refusals=verdict.refusals
+            )
+            update["refusals"] = [*state.get("refusals", []), refused.model_dump(mode="json")][-MAX_REFUSALS:]
+        return update
+
+    return validate
+
+
+async def _judge(plan: Plan, incident: Incident, evidence: Evidence, state: State, ports: Ports) -> Verdict:
+    refusals = list(_form(plan, state, ports))
+    modes: list[Mode] = []
+    approvals: list[str] = list(plan.approval_reasons)
+    if not refusals:
+        for index, step in enumerate(plan.steps):
+            context = context_for(plan, index, incident, evidence, state, approved=False)
+            match await ports.door.assess(context.order(step.action)):
+                case Refused() as refusal:
+                    refusals.append(refusal)
+                case ready:
+                    modes.append(ready.mode)
+                    approvals.extend(ready.approval_reasons)
+                    await tell(
+                        ports,
+                        incident.id,
+                        "plan",
+                        f"Dry run of step {index + 1} ({step.action.action} {step.action.target}) is accepted by the "
+                        f"API server and changes {len(ready.diff)} declared field(s).",
+                        data={"diff": shown(ready.diff), "mode": ready.mode.value},
+                    )
+    verdict = decide(refusals, modes, approvals)
+    await _account(verdict, plan, incident, ports)
+    return verdict
+
+
+def shown(diff: Sequence[Change]) -> list[JsonValue]:
+    """The dry run's diff for people: values redacted by name and cut."""
+    rows: list[JsonValue] = []
+    for change in diff[:MAX_DIFF]:
+        before, after = (excerpt(json.dumps(v, ensure_ascii=False), MAX_VALUE) for v in (change.before, change.after))
+        rows.append({"path": change.path, "before": before, "after": after})
+    return rows
+
+
+def _form(plan: Plan, state: State, ports: Ports) -> list[Refused]:
+    """What can be said of a plan without looking at the world."""
+    refusals: list[Refused] = []
+    if not plan.steps:
+        refusals.append(Refused(code=ReasonCode.PLAN_EMPTY, reason="The plan has no step.", check="plan"))
+    longest = ports.policy.limits.steps_per_plan
+    if len(plan.steps) > longest:
+        reason = f"The plan has {len(plan.steps)} steps; the policy allows {longest}."
+        refusals.append(Refused(code=ReasonCode.PLAN_TOO_LONG, reason=reason, check="plan"))
+    tried = set(state.get("failed", []))
+    for step in plan.steps:
+        if action_digest(step.action) in tried:
+            reason = f"{step.action.action} on {step.action.target} was tried in this incident and did not heal."
+            refusals.append(Refused(code=ReasonCode.REPEAT, reason=reason, check="plan"))
+    return refusals
+
+
+def decide(refusals: list[Refused], modes: list[Mode], approvals: list[str]) -> Verdict:
+    """The strictest answer wins; pure."""
+    if refusals:
+        return Rejected(refusals=tuple(refusals))
+    if Mode.OBSERVE in modes:
+        return ObserveOnly()
+    if approvals or Mode.APPROVE in modes:
+        return NeedsApproval(reasons=tuple(dict.fromkeys(approvals)) or ("the policy asks for approval here",))
+    return Accepted()
+
+
+async def _account(verdict: Verdict, plan: Plan, incident: Incident, ports: Ports) -> None:
+    match verdict:
+        case Accepted():
+            sentence, code = "All checks passed and the policy says auto: the plan is carried out.", ""
+        case NeedsApproval(reasons=reasons):
+            sentence, code = f"All checks passed; a person must agree: {'; '.join(reasons)}.", "APPROVAL_REQUIRED"
+        case ObserveOnly():
+            sentence, code = "All checks passed; the policy says observe, so nothing is written.", "OBSERVE_ONLY"
+        case Rejected(refusals=refusals):
+            sentence = "Refused: " + " ".join(f"[{r.code}] {r.reason}" for r in refusals)
+            code = refusals[0].code.value
+    await tell(
+        ports,
+        incident.id,
+        "decision",
+        sentence,
+        code=code,
+        data={"plan_id": plan.id, "policy": ports.policy.hash, "verdict": verdict.model_dump(mode="json")},
+    )

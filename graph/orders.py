@@ -1,0 +1,41 @@
+"""From a step of a plan to an order for the door: everything that code knows and a model must not say.
+
+The rule: uids, generations and the set of objects that may be touched come from evidence that we read; the plan gives
+only the action and its arguments.
+"""
+
+from __future__ import annotations
+
+from graph.incident import Evidence, Incident
+from graph.plan import Plan
+from graph.state import State
+from tools.executors.actions import RollbackWorkload
+from tools.guard.orders import OrderContext
+from tools.refs import Pin
+
+
+def context_for(
+    plan: Plan, index: int, incident: Incident, evidence: Evidence, state: State, *, approved: bool
+) -> OrderContext:
+    """All of the order for step `index` but its action; pure."""
+    action = plan.steps[index].action
+    scope = plan.pins or evidence.scope
+    return OrderContext(
+        incident_id=incident.id,
+        plan_id=plan.id,
+        plan_hash=plan.hash,
+        step=index,
+        scope=scope,
+        pin=pin_of(str(action.target), scope),
+        owner=incident.target,
+        owner_uid=incident.target_uid,
+        origin=plan.diagnosis.origin.value,
+        approved=approved,
+        reverses_rollout=isinstance(action, RollbackWorkload) and evidence.rollout_is_recent,
+        attempted=frozenset(state.get("failed", [])),
+    )
+
+
+def pin_of(target: str, pins: tuple[Pin, ...]) -> Pin | None:
+    """The life that was diagnosed under this name; None when the plan names something nobody read."""
+    return next((p for p in pins if str(p.ref) == target), None)

@@ -1,0 +1,181 @@
+"""What the nodes reach the world through, as one frozen value built once per process.
+
+A node takes `Ports` and nothing else: no global, no environment.  `open_ports` builds them from a `PortsConfig` for the
+service, the command line and Studio alike; tests build them over the simulator.  The nodes never see a Kubernetes call
+or a SQL statement: they ask these ports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+from graph.edges import Limits
+from graph.incident import Evidence
+from graph.model.build import build_model, mode_of
+from graph.model.cache import DiagnosisCache
+from graph.model.config import Mode, ModelConfig
+from graph.model.trail import trail
+from graph.plan import NoPlan, Planned
+from graph.signals.contexts import Contexts
+from graph.signals.symptoms import Symptoms
+from tools import registry
+from tools.clock import Clock, SystemClock
+from tools.cluster.allowlist import READ_RULES, AllowList
+from tools.cluster.client import Cluster
+from tools.cluster.mirror import Mirror
+from tools.guard.door import Door
+from tools.guard.policy import Policy, load_policy
+from tools.guard.verdict import Refused
+from tools.journal.good import GoodKeeper
+from tools.ledger.ledger import Ledger
+
+
+class Model(Protocol):
+    """A model that thinks about evidence.  It proposes; it never acts."""
+
+    name: str
+
+    async def propose(
+        self, evidence: Evidence, *, refusals: tuple[Refused, ...], failed: frozenset[str], incident_id: str
+    ) -> Planned | NoPlan:
+        """A plan, or the reason why there is none.  Before: the evidence is redacted.  Never raises for what a model does."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long the graph waits for what.  All of it by the clock port."""
+
+    settle: timedelta = timedelta(seconds=30)
+    """A recovery counts when it lasted this long, without a break (GR-17: at least 30 s)."""
+    verify: timedelta = timedelta(seconds=120)
+    """Not recovered within this after the last step: failed."""
+    look: timedelta = timedelta(seconds=2)
+    """The longest time between two looks while verifying; a change in the watch comes sooner."""
+    confirm: timedelta = timedelta(seconds=20)
+    """How long an incident whose signals are unconfirmed is watched before it is cleared."""
+    approval: timedelta = timedelta(minutes=15)
+    """An unanswered question is a no after this (GR-25)."""
+    retry: timedelta = timedelta(milliseconds=500)
+    """First delay after a transient error; doubled each time."""
+    retry_cap: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class PortsConfig:
+    """Where the ports lead.  `observe_only` caps every mode at observe, whatever the policy file says."""
+
+    state_dir: Path
+    kubeconfig: Path | None = None
+    context: str | None = None
+    policy_file: Path | None = None
+    namespaces: tuple[str, ...] = ()
+    """Only these are watched; empty means all."""
+    own_namespace: str | None = None
+    observe_only: bool = False
+    timing: Timing = field(default_factory=Timing)
+    limits: Limits = field(default_factory=Limits)
+    ledger_url: str | None = None
+    """SQLAlchemy URL; a SQLite file in `state_dir` when None."""
+    model: ModelConfig | None = None
+    """The model to ask; None for rules alone."""
+    reasoner: Mode | None = None
+    """Who reasons; None is hybrid with a model and rules without."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything outside the graph, open and ready."""
+
+    cluster: Cluster
+    mirror: Mirror
+    contexts: Contexts
+    good: GoodKeeper
+    door: Door
+    ledger: Ledger
+    policy: Policy
+    clock: Clock
+    model: Model | None
+    timing: Timing
+    limits: Limits
+    mode: Mode = Mode.HYBRID
+    """Who reasons; without a model hybrid is rules."""
+    cache: DiagnosisCache | None = None
+    """What healed before; None remembers nothing."""
+
+
+@contextlib.asynccontextmanager
+async def open_ports(
+    config: PortsConfig, *, clock: Clock | None = None, model: Model | None = None
+) -> AsyncIterator[Ports]:
+    """Connect, open the ledger, start watching; close all of it in the reverse order.
+
+    After: the policy is read and the ledger is at the newest schema; the mirror is started and may still be syncing
+    (`ports.mirror.synced`).  Raises `ToolError` with the remedy when the cluster, the policy or the ledger is not usable.
+    """
+    ticking = clock or SystemClock()
+    policy = load_policy(config.policy_file)
+    if config.observe_only:
+        policy = policy.observing()
+    enabled = registry.executors(resources_factor=policy.limits.resources_factor)
+    allowlist = AllowList(
+        (*READ_RULES, *registry.allow_rules(enabled)),
+        denied_namespaces=policy.protected_namespaces(config.own_namespace),
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        ledger = await Ledger.open(config.ledger_url or f"sqlite+aiosqlite:///{config.state_dir / 'ledger.db'}")
+        stack.push_async_callback(ledger.close)
+        cluster = await Cluster.connect(kubeconfig=config.kubeconfig, context=config.context, allowlist=allowlist)
+        stack.push_async_callback(cluster.close)
+        mirror = Mirror(cluster, ticking, namespaces=config.namespaces)
+        await mirror.start()
+        stack.push_async_callback(mirror.stop)
+        good = GoodKeeper(ledger, ticking)
+        contexts = Contexts(mirror, confirmed=good.confirmed, symptoms=Symptoms())
+        door = Door(cluster, ledger, policy, ticking, enabled, config.own_namespace)
+        thinker = model or await _open_model(config.model, cluster, ledger, ticking, enabled, stack)
+        mode = mode_of(config.reasoner, has_model=thinker is not None)
+        yield Ports(
+            cluster=cluster,
+            mirror=mirror,
+            contexts=contexts,
+            good=good,
+            door=door,
+            ledger=ledger,
+            policy=policy,
+            clock=ticking,
+            model=thinker,
+            timing=config.timing,
+            limits=Limits(attempts=policy.limits.attempts_per_incident, retries=config.limits.retries),
+            mode=mode,
+            cache=None if mode is Mode.RULES else DiagnosisCache(ticking),
+        )
+
+
+async def _open_model(  # noqa: PLR0917 - one caller, in the order in which things are opened
+    config: ModelConfig | None,
+    cluster: Cluster,
+    ledger: Ledger,
+    clock: Clock,
+    enabled: Mapping[str, registry.AnyExecutor],
+    stack: contextlib.AsyncExitStack,
+) -> Model | None:
+    """The configured model; what its server can do is found out beside the start, which it must not hold up."""
+    built = build_model(config, executors=enabled, clock=clock, source=cluster, audit=trail(ledger, clock))
+    if built is None:
+        return None
+    stack.push_async_callback(built.close)
+    probing = asyncio.create_task(built.prepare(), name="probe-model")
+
+    async def stop() -> None:
+        probing.cancel()
+        await asyncio.gather(probing, return_exceptions=True)
+
+    stack.push_async_callback(stop)
+    return built

@@ -1,0 +1,128 @@
+"""Sentences about symptoms, for somebody who was not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from graph.incident import CandidateRevert, FieldChange, Health, PodFacts, Reason, Signal, WorkloadFacts
+from graph.signals.messages import find_missing
+from tools.redact import excerpt
+from tools.refs import ObjectRef
+
+SENTENCE: Final = 600
+_SAID: Final = 180
+_RANK: Final = (
+    Reason.IMAGE_NAME_INVALID,
+    Reason.IMAGE_PULL_FAILED,
+    Reason.CONFIG_MISSING,
+    Reason.CONTAINER_START_FAILED,
+    Reason.PODS_REFUSED,
+    Reason.OUT_OF_MEMORY,
+    Reason.INIT_FAILED,
+    Reason.LIVENESS_RESTARTS,
+    Reason.CRASH_LOOP,
+    Reason.UNSCHEDULABLE,
+    Reason.POD_FAILED,
+    Reason.NOT_READY,
+    Reason.DEADLINE_EXCEEDED,
+    Reason.REQUESTED,
+)
+"""The most exact reason first: it is the one a sentence is about."""
+
+
+def name_of(ref: ObjectRef) -> str:
+    """As people say it: `Deployment shop/web`."""
+    return f"{ref.kind} {ref.namespace}/{ref.name}" if ref.namespace else f"{ref.kind} {ref.name}"
+
+
+def revision_of(workload: WorkloadFacts) -> str:
+    """`Revision 4 of Deployment shop/web`."""
+    which = f"Revision {workload.revision}" if workload.revision is not None else "The present revision"
+    return f"{which} of {name_of(workload.ref)}"
+
+
+def by_weight(signals: Iterable[Signal]) -> list[Signal]:
+    """The most exact first; among equals the first seen."""
+    return sorted(signals, key=lambda s: (_RANK.index(s.reason), s.observed_at))
+
+
+def reasons_of(signals: Iterable[Signal]) -> tuple[Reason, ...]:
+    """Each reason once, the most exact first."""
+    return tuple(dict.fromkeys(s.reason for s in by_weight(signals)))
+
+
+def trouble(signal: Signal, pods: Iterable[PodFacts] = ()) -> str:
+    """What is wrong, as the end of a sentence that begins with a revision or a workload."""
+    container = f"container {signal.container}" if signal.container else "its pods"
+    said = _said(signal.message)
+    match signal.reason:
+        case Reason.IMAGE_NAME_INVALID:
+            return f"names an image that does not parse for {container}{_image(signal, pods)} ({said})"
+        case Reason.IMAGE_PULL_FAILED:
+            return f"cannot pull image{_image(signal, pods)} for {container} ({said})"
+        case Reason.CONFIG_MISSING:
+            missing = find_missing(signal.message)
+            return (
+                f"needs {missing}, which is not there, for {container}" if missing else f"lacks its settings ({said})"
+            )
+        case _:
+            return _TROUBLES[signal.reason].format(container=container, said=said)
+
+
+_TROUBLES: Final = {
+    Reason.CONTAINER_START_FAILED: "cannot start {container} ({said})",
+    Reason.CRASH_LOOP: "starts {container} and it ends again and again ({said})",
+    Reason.INIT_FAILED: "does not get past the init step {container} ({said})",
+    Reason.OUT_OF_MEMORY: "runs {container} out of its memory limit ({said})",
+    Reason.LIVENESS_RESTARTS: "has {container} killed again and again for its liveness or startup probe ({said})",
+    Reason.NOT_READY: "runs {container}, which does not become ready ({said})",
+    Reason.UNSCHEDULABLE: "has pods for which no node is found ({said})",
+    Reason.PODS_REFUSED: "is not allowed to create pods ({said})",
+    Reason.POD_FAILED: "has pods that ended and were left behind ({said})",
+    Reason.DEADLINE_EXCEEDED: "does not come to the end of its rollout ({said})",
+    Reason.REQUESTED: "was asked to be looked at",
+}
+
+
+def standing(candidate: CandidateRevert) -> str:
+    """What is known of an earlier revision, as a sentence."""
+    match candidate.health:
+        case Health.CONFIRMED:
+            return f"Revision {candidate.to_revision} was seen healthy for long enough before."
+        case Health.SERVING:
+            return f"Revision {candidate.to_revision} still serves."
+        case Health.UNKNOWN:
+            return f"Revision {candidate.to_revision} is the newest one that is not known to be bad."
+        case Health.BAD:
+            return f"Revision {candidate.to_revision} fails too."
+
+
+def differences(changes: Iterable[FieldChange]) -> str:
+    """The paths that differ, at most three of them."""
+    paths = [c.path for c in changes]
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return ", ".join(paths[:3]) + more
+
+
+def sentence(*parts: str) -> str:
+    """Parts joined and cut to what a diagnosis holds."""
+    return excerpt(" ".join(p for p in parts if p), SENTENCE)
+
+
+def _image(signal: Signal, pods: Iterable[PodFacts]) -> str:
+    image = next(
+        (
+            c.image
+            for p in pods
+            if p.ref == signal.object
+            for c in p.containers
+            if c.name == signal.container and c.image
+        ),
+        "",
+    )
+    return f" {image}" if image else ""
+
+
+def _said(message: str) -> str:
+    return excerpt(" ".join(message.split()), _SAID) or "no message"

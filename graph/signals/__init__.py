@@ -1,0 +1,1 @@
+"""Pure detectors: one object and its context in, signals out."""

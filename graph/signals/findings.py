@@ -1,0 +1,99 @@
+"""From what a detector found to a `Signal`: family, grace and the redacted message.
+
+The rule: the grace of a finding runs from when its state began, if the status says so, otherwise from when we first saw
+it; the detector chooses the length.  Lengths are here, with the reason for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from graph.incident import Family, Reason, Signal
+from graph.signals.context import Seen, SymptomKey
+from tools.redact import excerpt
+from tools.refs import ObjectRef
+
+AT_ONCE: Final = timedelta(0)
+"""Nothing outside the template could mend it: waiting gains nothing."""
+DEBOUNCE: Final = timedelta(seconds=1.5)
+"""An object that is applied a second after the workload that needs it is normal."""
+PLACING: Final = timedelta(seconds=2)
+"""The scheduler tries again as soon as the world changes."""
+SHORT: Final = timedelta(seconds=5)
+"""The kubelet's own second attempt."""
+PATIENT: Final = timedelta(seconds=15)
+"""A fault of something that ran well before: its dependencies get the first chance."""
+PASSING: Final = timedelta(seconds=30)
+"""Registries, storage and webhooks that were away come back within this, mostly."""
+LONG: Final = timedelta(seconds=60)
+"""What worked before and is only unready or unplaced: Kubernetes is given a minute."""
+VERY_LONG: Final = timedelta(minutes=10)
+"""Something is on its way that takes minutes: a node, a large image, a volume that detaches."""
+
+FAMILIES: Final = {
+    Reason.IMAGE_PULL_FAILED: Family.IMAGE,
+    Reason.IMAGE_NAME_INVALID: Family.IMAGE,
+    Reason.CONFIG_MISSING: Family.START,
+    Reason.CONTAINER_START_FAILED: Family.START,
+    Reason.CRASH_LOOP: Family.CRASH,
+    Reason.INIT_FAILED: Family.CRASH,
+    Reason.OUT_OF_MEMORY: Family.MEMORY,
+    Reason.LIVENESS_RESTARTS: Family.PROBE,
+    Reason.NOT_READY: Family.PROBE,
+    Reason.UNSCHEDULABLE: Family.SCHEDULING,
+    Reason.PODS_REFUSED: Family.ADMISSION,
+    Reason.POD_FAILED: Family.LEFTOVER,
+    Reason.DEADLINE_EXCEEDED: Family.ROLLOUT,
+    Reason.REQUESTED: Family.REQUESTED,
+}
+MESSAGE_LIMIT: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a detector found: a reason, on which container, how long to wait before it counts.
+
+    `since` is when the state began, as far as the status says; None when it does not.
+    """
+
+    reason: Reason
+    message: str
+    grace: timedelta
+    container: str | None = None
+    since: datetime | None = None
+
+    @property
+    def key(self) -> SymptomKey:
+        """What it is remembered under."""
+        return self.reason, self.container or ""
+
+
+def to_signal(
+    finding: Finding,
+    subject: ObjectRef,
+    uid: str,
+    *,
+    revision: str | None,
+    seen: Mapping[SymptomKey, Seen],
+    now: datetime,
+) -> Signal:
+    """The signal of a finding at `now`: confirmed when its grace is over."""
+    first = seen.get(finding.key)
+    observed = first.at if first is not None else now
+    due = (finding.since or observed) + finding.grace
+    confirmed = due <= now
+    return Signal(
+        reason=finding.reason,
+        family=FAMILIES[finding.reason],
+        object=subject,
+        uid=uid,
+        container=finding.container,
+        revision=revision,
+        message=excerpt(finding.message, MESSAGE_LIMIT),
+        observed_at=observed,
+        confirmed=confirmed,
+        due_at=None if confirmed else due,
+    )

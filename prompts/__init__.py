@@ -1,0 +1,1 @@
+"""What models are asked, as templates.  No decisions: those are code's."""

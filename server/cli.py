@@ -1,0 +1,236 @@
+"""`selfheal`: the command line.  Here is only what a user types; the work is in `server.commands`, loaded when run.
+
+Exit codes, the same for all commands::
+
+    0  healed, or nothing was wrong; the question was answered
+    1  escalated, or it failed: a person must look
+    2  wrong usage or settings: the message says what to write
+    3  observed or refused: by policy nothing was done
+    4  waiting for an approval, or still running
+    5  the service, the cluster or the ledger cannot be reached or used
+
+Tables are for people; `--output json` is for programs: one document on stdout, everything else on stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="selfheal",
+    help="Heals Kubernetes: finds the cause, acts through one guarded door, verifies, undoes, or escalates.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Output(StrEnum):
+    """How answers are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+Server = Annotated[
+    str | None,
+    typer.Option("--server", envvar="SELFHEAL_URL", help="Address of a running service; without it, work here."),
+]
+Token = Annotated[
+    Path | None, typer.Option("--token-file", help="File with the bearer token; else SELFHEAL_TOKEN(_FILE).")
+]
+Format = Annotated[Output, typer.Option("--output", "-o", help="table for people, json for programs.")]
+StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Folder of the ledger and the checkpoints.")]
+Kubeconfig = Annotated[Path | None, typer.Option("--kubeconfig", help="Kubeconfig file of the cluster.")]
+Context = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
+Policy = Annotated[Path | None, typer.Option("--policy-file", help="Policy file: modes by namespace.")]
+Namespaces = Annotated[str | None, typer.Option("--namespaces", help="Namespaces to watch, separated by commas.")]
+Observe = Annotated[bool | None, typer.Option("--observe", help="Only observe, whatever the policy file says.")]
+
+
+@app.command()
+def serve(
+    *,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
+    insecure_bind: Annotated[str | None, typer.Option(help="Serve on this loopback address without any token.")] = None,
+    token_file: Token = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespaces: Namespaces = None,
+    policy_file: Policy = None,
+    state_dir: StateDir = None,
+    observe: Observe = None,
+    watch: Annotated[bool | None, typer.Option("--watch/--no-watch", help="Run the watcher too.")] = None,
+) -> None:
+    """Serve HTTP, watch the cluster and heal.  Settings come from SELFHEAL_* variables; options win."""
+    from server.commands.service import serve_http
+
+    sys.exit(
+        serve_http(
+            host=host,
+            port=port,
+            insecure_bind=insecure_bind,
+            token_file=token_file,
+            kubeconfig=kubeconfig,
+            context=context,
+            namespaces=namespaces,
+            policy_file=policy_file,
+            state_dir=state_dir,
+            observe=observe,
+            watch=watch,
+        )
+    )
+
+
+@app.command()
+def watch(
+    *,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespaces: Namespaces = None,
+    policy_file: Policy = None,
+    state_dir: StateDir = None,
+    observe: Observe = None,
+) -> None:
+    """Watch the cluster and heal, without HTTP."""
+    from server.commands.service import watch_only
+
+    sys.exit(
+        watch_only(
+            kubeconfig=kubeconfig,
+            context=context,
+            namespaces=namespaces,
+            policy_file=policy_file,
+            state_dir=state_dir,
+            observe=observe,
+        )
+    )
+
+
+@app.command()
+def heal(
+    target: Annotated[str, typer.Argument(help="NAMESPACE/KIND/NAME, for example shop/deployment/web.")],
+    *,
+    server: Server = None,
+    token_file: Token = None,
+    output: Format = Output.TABLE,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    policy_file: Policy = None,
+    state_dir: StateDir = None,
+    observe: Observe = None,
+) -> None:
+    """Look at one object now, and heal it if something is wrong and the policy allows it."""
+    from server.commands.ask import heal_object
+
+    sys.exit(
+        heal_object(
+            target,
+            server=server,
+            token_file=token_file,
+            as_json=output is Output.JSON,
+            kubeconfig=kubeconfig,
+            context=context,
+            policy_file=policy_file,
+            state_dir=state_dir,
+            observe=observe,
+        )
+    )
+
+
+@app.command()
+def incidents(
+    *,
+    namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Only this namespace.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only this status: open, waiting, healed, ...")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many, newest first.")] = 50,
+    server: Server = None,
+    token_file: Token = None,
+    output: Format = Output.TABLE,
+    state_dir: StateDir = None,
+) -> None:
+    """List incidents, newest first."""
+    from server.commands.ask import list_incidents
+
+    sys.exit(
+        list_incidents(
+            namespace=namespace,
+            status=status,
+            limit=limit,
+            server=server,
+            token_file=token_file,
+            as_json=output is Output.JSON,
+            state_dir=state_dir,
+        )
+    )
+
+
+@app.command()
+def explain(
+    what: Annotated[str, typer.Argument(help="An incident's id, or NAMESPACE/KIND/NAME.")],
+    *,
+    server: Server = None,
+    token_file: Token = None,
+    output: Format = Output.TABLE,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    policy_file: Policy = None,
+    state_dir: StateDir = None,
+) -> None:
+    """Tell the story of an incident, or say what is seen of an object and why nothing is done about it."""
+    from server.commands.ask import explain_what
+
+    sys.exit(
+        explain_what(
+            what,
+            server=server,
+            token_file=token_file,
+            as_json=output is Output.JSON,
+            kubeconfig=kubeconfig,
+            context=context,
+            policy_file=policy_file,
+            state_dir=state_dir,
+        )
+    )
+
+
+@app.command()
+def audit(
+    *,
+    incident: Annotated[str | None, typer.Option("--incident", "-i", help="Only this incident.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many, the newest.")] = 200,
+    verify: Annotated[bool, typer.Option("--verify", help="Check that no line was changed or cut out.")] = False,
+    server: Server = None,
+    token_file: Token = None,
+    output: Format = Output.TABLE,
+    state_dir: StateDir = None,
+) -> None:
+    """Print the audit trail: every decision and every write, with its reason."""
+    from server.commands.ask import print_audit
+
+    sys.exit(
+        print_audit(
+            incident=incident,
+            limit=limit,
+            verify=verify,
+            server=server,
+            token_file=token_file,
+            as_json=output is Output.JSON,
+            state_dir=state_dir,
+        )
+    )
+
+
+def main() -> None:
+    """The entry point of the installed script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""The whole service in this process, for one question or one incident, without HTTP and without the watcher."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+
+from graph.incident import FromReference, Source
+from graph.ports import Ports, open_ports
+from graph.runner import Runner, open_checkpointer
+from server.commands.exits import CommandError, Exit
+from server.commands.source import LedgerSource, new_id
+from server.dispatch import Dispatcher, Dropped
+from server.explain import explain_object
+from server.explain_view import ObjectView
+from server.settings import Settings
+from server.statelock import hold_state
+from tools.jsontypes import JsonObject, digest
+from tools.ledger.records import InboxEntry
+from tools.refs import ObjectRef
+
+SYNC = timedelta(seconds=60)
+
+
+@contextlib.asynccontextmanager
+async def open_local(settings: Settings, *, works: bool) -> AsyncGenerator[LocalSource]:
+    """Ports over the cluster of the settings; with `works` a dispatcher too, and the state folder held."""
+    async with contextlib.AsyncExitStack() as stack:
+        if works:
+            stack.enter_context(hold_state(settings.state_dir))
+        ports = await stack.enter_async_context(open_ports(settings.ports_config()))
+        if not await ports.mirror.synced(SYNC):
+            raise CommandError(Exit.UNREACHABLE, f"the cluster did not show itself within {SYNC.seconds} s")
+        dispatcher = None
+        if works:
+            checkpointer = await stack.enter_async_context(open_checkpointer(settings.state_dir))
+            dispatcher = Dispatcher(ports, Runner(ports, checkpointer), concurrency=settings.concurrency)
+            stack.push_async_callback(dispatcher.close, timedelta(seconds=settings.drain_seconds))
+        yield LocalSource(ports, dispatcher)
+
+
+class LocalSource(LedgerSource):
+    """Answers out of the ledger and the cluster."""
+
+    def __init__(self, ports: Ports, dispatcher: Dispatcher | None) -> None:
+        super().__init__(ports.ledger)
+        self._ports = ports
+        self._dispatcher = dispatcher
+
+    async def view(self, ref: ObjectRef) -> ObjectView:
+        """As `Source`."""
+        return await explain_object(ref, self._ports, None)
+
+    async def begin(self, ref: ObjectRef) -> str:
+        """As `Source`."""
+        if self._dispatcher is None:
+            raise CommandError(Exit.USAGE, "this command does not heal")
+        body: JsonObject = ref.model_dump(mode="json", exclude_none=True)
+        entry = InboxEntry(
+            id=new_id(),
+            received_at=self._ports.clock.now(),
+            source=Source.REQUEST.value,
+            body=body,
+            body_hash=digest(body),
+            caller="command",
+        )
+        ticket = await self._dispatcher.submit(entry, FromReference(ref=ref))
+        incident_id = await ticket.admitted()
+        if incident_id is None:
+            outcome = await ticket.result()
+            sentence = outcome.sentence if isinstance(outcome, Dropped) else f"{ref} could not be taken up"
+            raise CommandError(Exit.USAGE, sentence)
+        return incident_id

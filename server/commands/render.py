@@ -1,0 +1,260 @@
+"""How answers look: tables for people by rich, one JSON document for programs.
+
+Text that came from a cluster is printed as text, never as rich's markup: a pod's message may not colour a terminal.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+from pydantic import BaseModel, TypeAdapter
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.status import Status as Spinner
+from rich.table import Table
+from rich.text import Text
+
+from server.account import Account, AuditLine, IncidentLine, Line
+from server.explain_view import ObjectView
+from tools.jsontypes import JsonValue
+
+COLOURS = {
+    "healed": "green",
+    "cleared": "green",
+    "observed": "cyan",
+    "refused": "yellow",
+    "waiting": "yellow",
+    "escalated": "red",
+    "open": "blue",
+}
+_LINES: TypeAdapter[list[AuditLine]] = TypeAdapter(list[AuditLine])
+_INCIDENTS: TypeAdapter[list[IncidentLine]] = TypeAdapter(list[IncidentLine])
+
+
+def _out() -> Console:
+    """Made at each use: tests and pipes replace stdout."""
+    return Console(file=sys.stdout, soft_wrap=False, highlight=False)
+
+
+def _json(document: bytes) -> None:
+    sys.stdout.write(document.decode() + "\n")
+
+
+def _dump(model: BaseModel) -> None:
+    _json(model.model_dump_json(indent=2).encode())
+
+
+class Progress:
+    """Tells the trail on stderr while an incident runs, with a spinner on a terminal."""
+
+    def __init__(self, incident_id: str) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._spinner: Spinner | None = None
+        if self._console.is_terminal:
+            self._spinner = self._console.status(f"incident {incident_id}")
+        self._console.print(Text(f"incident {incident_id}"))
+
+    def __enter__(self) -> Self:
+        if self._spinner is not None:
+            self._spinner.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._spinner is not None:
+            self._spinner.stop()
+
+    def tell(self, line: Line) -> None:
+        """One line of the trail."""
+        self._console.print(_line(line))
+
+
+def incidents(found: Sequence[IncidentLine], *, as_json: bool) -> None:
+    """The list."""
+    if as_json:
+        _json(_INCIDENTS.dump_json(list(found), indent=2))
+        return
+    if not found:
+        _out().print("No incidents.")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("ID", "STATUS", "TARGET", "REASON", "OPENED (UTC)", "TOOK"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("WHAT HAPPENED", overflow="ellipsis", no_wrap=not sys.stdout.isatty(), min_width=20)
+    for line in found:
+        table.add_row(
+            line.id,
+            _status(line.status),
+            Text(str(line.target)),
+            line.reason,
+            f"{_utc(line.opened_at):%Y-%m-%d %H:%M:%S}",
+            _took(line.opened_at, line.closed_at),
+            Text(line.sentence),
+        )
+    _out().print(table)
+
+
+def audit(lines: Sequence[AuditLine], *, as_json: bool) -> None:
+    """The trail."""
+    if as_json:
+        _json(_LINES.dump_json(list(lines), indent=2))
+        return
+    out = _out()
+    for line in lines:
+        out.print(Text.assemble((f"{line.seq:>6} {line.incident_id or '-':<12} ", "dim"), _line(line)), soft_wrap=True)
+    if not lines:
+        out.print("The trail is empty.")
+
+
+def verified(broken: int | None, *, as_json: bool) -> None:
+    """The result of a check of the trail."""
+    if as_json:
+        _json(b'{"whole": true}' if broken is None else b'{"whole": false, "first_broken": %d}' % broken)
+    elif broken is None:
+        _out().print("The audit trail is whole.")
+    else:
+        _out().print(f"The audit trail was changed: line {broken} is the first that is not as it was written.")
+
+
+def account(story: Account, *, as_json: bool, full: bool = False) -> None:
+    """The account; without `full` what was just told line by line is left out."""
+    if as_json:
+        _dump(story)
+        return
+    out = _out()
+    out.print(Text.assemble(("Incident ", "bold"), story.id, "  ", _status(story.status), "  ", str(story.target)))
+    out.print(Text(story.headline), soft_wrap=True)
+    if full:
+        _section(out, "What was seen", [_signal_line(story)])
+    if story.diagnosis is not None:
+        said = f"{story.diagnosis.sentence} ({story.diagnosis.origin}: {story.diagnosis.author}, "
+        _section(out, "Cause", [Text(f"{said}{story.diagnosis.confidence:.0%} sure)")])
+    if story.plan is not None:
+        _section(out, "Plan", [_plan(story)])
+    if story.question is not None:
+        asked = f"{'; '.join(story.question.reasons)}.  Until {_utc(story.question.expires_at):%H:%M:%S} UTC; then no."
+        _section(out, "Waits for a person", [Text(asked)])
+    if story.actions:
+        _section(out, "Writes", [_actions(story)])
+    if story.why_not:
+        _section(out, "Why not", [Text(f"[{w.code}] {w.sentence}") for w in story.why_not])
+    if full:
+        _section(out, "What happened", [_line(line) for line in story.timeline])
+    _section(out, "Times", [Text(_times(story))])
+
+
+def view(seen: ObjectView, *, as_json: bool) -> None:
+    """What is seen of an object."""
+    if as_json:
+        _dump(seen)
+        return
+    out = _out()
+    out.print(Text(seen.sentence), soft_wrap=True)
+    if seen.root is not None and seen.root != seen.object:
+        _section(out, "Belongs to", [Text(str(seen.root))])
+    if seen.signals:
+        rows = [
+            Text(f"{s.reason} on {s.object}{f' ({s.container})' if s.container else ''}: {s.message}")
+            if s.confirmed
+            else Text(f"{s.reason} on {s.object}, not confirmed yet: {s.message}")
+            for s in seen.signals
+        ]
+        _section(out, "Signals", rows)
+    if seen.modes:
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for mode in seen.modes:
+            table.add_row(mode.action, mode.mode, Text(f"by {mode.because}", style="dim"))
+        _section(out, "What may be done", [table])
+    if seen.hindrances:
+        _section(out, "What stands against acting now", [Text(h) for h in seen.hindrances])
+    if seen.incidents:
+        rows = [
+            Text(f"{i.id}  {i.status:<9}  {_utc(i.opened_at):%Y-%m-%d %H:%M:%S}  {i.sentence}") for i in seen.incidents
+        ]
+        _section(out, "Newest incidents", rows)
+
+
+def _section(out: Console, title: str, rows: Sequence[Text | Table | Group]) -> None:
+    out.print()
+    out.print(Text(title, style="bold"))
+    for row in rows:
+        out.print(Padding(row, (0, 0, 0, 2)))
+
+
+def _line(line: Line) -> Text:
+    code = f" [{line.code}]" if line.code else ""
+    return Text.assemble(
+        (f"{_utc(line.at):%H:%M:%S.%f}"[:-3], "dim"), f" {line.phase:<9} ", line.sentence, (code, "yellow")
+    )
+
+
+def _status(status: str) -> Text:
+    return Text(status, style=COLOURS.get(status, ""))
+
+
+def _signal_line(story: Account) -> Text:
+    lines = [
+        f"{_utc(s.observed_at):%H:%M:%S} {s.reason} on {s.object}{f' ({s.container})' if s.container else ''}"
+        f"{f': {s.message}' if s.message else ''}"
+        for s in story.signals
+    ]
+    return Text("\n".join(lines))
+
+
+def _plan(story: Account) -> Text:
+    text = Text()
+    for number, step in enumerate(story.plan.steps if story.plan is not None else (), start=1):
+        text.append(f"{number}. {step.action} {step.target}: {step.why}\n")
+        for change in step.changes:
+            text.append(f"   {change.path}: ", "dim")
+            text.append(_short(change.before), "red")
+            text.append(" → ")
+            text.append(_short(change.after) + "\n", "green")
+    if story.plan is not None and story.plan.safe_because:
+        text.append(f"Safe because: {story.plan.safe_because}")
+    text.rstrip()
+    return text
+
+
+def _actions(story: Account) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("WHEN", "ACTION", "TARGET", "STATE", "NOTE"):
+        table.add_column(name)
+    for action in story.actions:
+        table.add_row(
+            f"{_utc(action.intended_at):%H:%M:%S}",
+            action.tool + (" (undo)" if action.undoes else ""),
+            Text(str(action.target)),
+            action.state,
+            Text(action.note or action.code),
+        )
+    return table
+
+
+def _times(story: Account) -> str:
+    told = [f"opened {_utc(story.opened_at):%Y-%m-%d %H:%M:%S} UTC"]
+    for seconds, what in (
+        (story.seconds.signal_to_first_write, "first write {:.1f} s after the signal"),
+        (story.seconds.signal_to_recovered, "recovered {:.1f} s after the signal"),
+    ):
+        if seconds is not None:
+            told.append(what.format(seconds))
+    if story.closed_at is not None:
+        told.append(f"closed after {_took(story.opened_at, story.closed_at)}")
+    return ", ".join(told)
+
+
+def _short(value: JsonValue) -> str:
+    text = "(not there)" if value is None else value if isinstance(value, str) else str(value)
+    return text if len(text) <= 120 else text[:119] + "…"
+
+
+def _took(opened: datetime, closed: datetime | None) -> str:
+    return f"{(closed - opened).total_seconds():.1f} s" if closed is not None else "goes on"
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)

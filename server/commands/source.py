@@ -1,0 +1,143 @@
+"""Where a command gets its answers: from a running service over HTTP, or from the state folder and the cluster here.
+
+Both give the same documents, so a command does not know which one it talks to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from server.account import Account, AuditLine, IncidentLine, account_of, incident_line, newest_audit
+from server.commands.exits import CommandError, Exit
+from server.explain_view import ObjectView
+from server.settings import Settings, SettingsError
+from tools.refs import IncidentId, ObjectRef
+
+if TYPE_CHECKING:
+    from tools.ledger.ledger import Ledger
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Source(Protocol):
+    """What the commands ask."""
+
+    async def incidents(self, *, namespace: str | None, status: str | None, limit: int) -> list[IncidentLine]:
+        """Newest first."""
+        ...
+
+    async def account(self, incident_id: str) -> Account | None:
+        """The account; None when there is no such incident."""
+        ...
+
+    async def audit(self, *, incident: str | None, after: int, limit: int) -> list[AuditLine]:
+        """Oldest first."""
+        ...
+
+    async def verify_audit(self) -> int | None:
+        """Number of the first line that is not as it was written; None when all are."""
+        ...
+
+    async def view(self, ref: ObjectRef) -> ObjectView:
+        """What is seen of an object."""
+        ...
+
+    async def begin(self, ref: ObjectRef) -> str:
+        """Ask for a look at an object; the incident's id."""
+        ...
+
+
+@contextlib.asynccontextmanager
+async def open_source(
+    server: str | None, token_file: Path | None, *, needs_cluster: bool, works: bool = False, **overrides: Any
+) -> AsyncGenerator[Source]:
+    """The service at `server`, or everything needed here: the ledger, with the cluster when the question is about it.
+
+    `works` is for commands that heal: they hold the state folder.
+    """
+    if server is not None:
+        from server.commands.remote import open_remote
+
+        async with open_remote(server, token_file) as remote:
+            yield remote
+        return
+    settings = Settings.load(**overrides)
+    if not needs_cluster:
+        async with _open_ledger(settings) as ledger:
+            yield LedgerSource(ledger)
+        return
+    from server.commands.local import open_local
+
+    async with open_local(settings, works=works) as local:
+        yield local
+
+
+class LedgerSource:
+    """Answers out of the ledger alone."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    async def incidents(self, *, namespace: str | None, status: str | None, limit: int) -> list[IncidentLine]:
+        """As `Source`."""
+        records = await self._ledger.incidents(limit=limit, namespace=namespace, status=status)
+        return [incident_line(r) for r in records]
+
+    async def account(self, incident_id: str) -> Account | None:
+        """As `Source`; an open question is told by the audit trail only."""
+        record = await self._ledger.incident(IncidentId(incident_id))
+        if record is None:
+            return None
+        actions = await self._ledger.actions_of(record.id)
+        return account_of(record, actions, await self._ledger.audit(incident_id=record.id))
+
+    async def audit(self, *, incident: str | None, after: int, limit: int) -> list[AuditLine]:
+        """As `Source`."""
+        return await newest_audit(self._ledger, incident=incident, after=after, limit=limit)
+
+    async def verify_audit(self) -> int | None:
+        """As `Source`."""
+        return await self._ledger.verify_audit()
+
+    async def view(self, ref: ObjectRef) -> ObjectView:
+        """Not from here."""
+        raise CommandError(Exit.USAGE, f"{ref} can only be explained with a cluster or a service")
+
+    async def begin(self, ref: ObjectRef) -> str:
+        """Not from here."""
+        raise CommandError(Exit.USAGE, f"{ref} can only be healed with a cluster or a service")
+
+
+@contextlib.asynccontextmanager
+async def _open_ledger(settings: Settings) -> AsyncGenerator[Ledger]:
+    """The ledger for reading; one that was never made is not made by a question."""
+    from tools.ledger.ledger import Ledger
+
+    if settings.ledger_url is None and not (settings.state_dir / "ledger.db").exists():
+        raise SettingsError(
+            f"no ledger in {settings.state_dir}: set SELFHEAL_STATE_DIR (--state-dir) to the service's folder, "
+            "or ask the service by --server URL"
+        )
+    async with await Ledger.open(settings.ledger_url_or_default) as ledger:
+        yield ledger
+
+
+def parse_answer(model: type[M], raw: bytes) -> M:
+    """A service's answer as a document; another version's is said to be one."""
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        raise CommandError(
+            Exit.UNREACHABLE, f"the service answers as another version would ({error.error_count()} fields differ)"
+        ) from error
+
+
+def new_id() -> str:
+    """An id for an inbox entry."""
+    return uuid.uuid4().hex

@@ -1,0 +1,457 @@
+"""From accepted requests and signals to running incidents, without losing one and without running one twice.
+
+The way of an entry: durable in the inbox → admitted (its root owner found, its incident opened or joined) → one task
+per incident.  The rules it keeps:
+
+- Nothing is worked on that is not durable first, and nobody is told 2xx before that.
+- The ledger holds one open incident per target, this module one task per incident: LangGraph itself would let two runs
+  of one thread act side by side.
+- A run that breaks is told as an escalation in the ledger; a run that is cut off (restart, drain) stays open there and
+  is taken up again by `recover`.
+
+Neighbours: `server.routes.heal` and `server.watcher` submit, `graph.intake` admits, `graph.runner` runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol, TypeAlias
+
+from pydantic import TypeAdapter, ValidationError
+
+from graph.incident import Family, FromReference, FromSignal, Incident, Source, Trigger
+from graph.intake import Admitted, Unknown, admit
+from graph.plan import Approved, Declined, ExecutionResult, Resolution, Status
+from graph.ports import Ports
+from graph.runner import Waiting
+from server.logging import get_logger
+from server.parse import Unreadable, parse_document
+from tools.errors import Permanent, Transient
+from tools.guard.verdict import ReasonCode
+from tools.ledger.errors import LedgerError
+from tools.ledger.records import AuditEntry, InboxEntry, IncidentRecord
+from tools.refs import IncidentId
+
+_LOG = get_logger(__name__)
+TRIGGERS: TypeAdapter[FromSignal | FromReference] = TypeAdapter(Trigger)
+WATCHER_SOURCE = Source.WATCHER.value
+FIRST_DELAY = timedelta(milliseconds=500)
+LONGEST_DELAY = timedelta(seconds=30)
+
+
+class Healer(Protocol):
+    """What runs the graph: `graph.runner.Runner`."""
+
+    async def heal(
+        self, incident_id: IncidentId, trigger: FromSignal | FromReference
+    ) -> ExecutionResult | Waiting | None:
+        """Run from the start to the end, or to the question for an approval."""
+        ...
+
+    async def resume(self, incident_id: IncidentId) -> ExecutionResult | Waiting | None:
+        """Go on where a run was cut off; None when it never began."""
+        ...
+
+    async def decide(self, incident_id: IncidentId, decision: Approved | Declined) -> ExecutionResult | Waiting | None:
+        """Give the answer an incident waits for, and run on.  LookupError when nothing is being asked."""
+        ...
+
+    async def result(self, incident_id: IncidentId) -> ExecutionResult | Waiting | None:
+        """Where it stands, without running anything."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The incident is closed; this is its last word."""
+
+    result: ExecutionResult
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """A plan waits for a person."""
+
+    waiting: Waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """No incident came of it."""
+
+    code: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Not at its end; durable, and worked on (after a restart again).  The id is None before the admission."""
+
+    incident_id: IncidentId | None
+
+
+Outcome: TypeAlias = Ended | Waits | Dropped | Running
+Run: TypeAlias = Callable[[], Awaitable[ExecutionResult | Waiting | None]]
+Admission: TypeAlias = Callable[[FromSignal | FromReference, Ports], Awaitable[Admitted | Unknown]]
+EndListener: TypeAlias = Callable[[IncidentRecord], Awaitable[None]]
+
+
+class StoppingError(Exception):
+    """The service is draining and takes nothing new.  Remedy: send it again to the next instance."""
+
+
+class Ticket:
+    """What whoever submitted an entry holds: the way to its incident and to its outcome."""
+
+    def __init__(self, entry_id: str, draining: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        self.entry_id = entry_id
+        self.incident_id: IncidentId | None = None
+        self.joined = False
+        """Whether the incident was open before this entry came."""
+        self._draining = draining
+        self._admitted: asyncio.Future[None] = loop.create_future()
+        self._outcome: asyncio.Future[Outcome] = loop.create_future()
+
+    def admit(self, incident_id: IncidentId, *, joined: bool) -> None:
+        """An incident works on it."""
+        self.incident_id = incident_id
+        self.joined = joined
+        if not self._admitted.done():
+            self._admitted.set_result(None)
+
+    def settle(self, outcome: Outcome) -> None:
+        """This is what became of it; the first word counts."""
+        if not self._admitted.done():
+            self._admitted.set_result(None)
+        if not self._outcome.done():
+            self._outcome.set_result(outcome)
+
+    async def admitted(self, timeout: timedelta | None = None) -> IncidentId | None:
+        """The incident's id as soon as it has one; None when it has none in time or never will."""
+        await self._first_of(self._admitted, timeout)
+        return self.incident_id
+
+    async def result(self, timeout: timedelta | None = None) -> Outcome:
+        """The outcome, or `Running` when it is not there in time or the service is stopping."""
+        await self._first_of(self._outcome, timeout)
+        return self._outcome.result() if self._outcome.done() else Running(self.incident_id)
+
+    async def _first_of(self, future: asyncio.Future[Any], timeout: timedelta | None) -> None:
+        if future.done():
+            return
+        drained = asyncio.ensure_future(self._draining.wait())
+        seconds = timeout.total_seconds() if timeout is not None else None
+        try:
+            await asyncio.wait({future, drained}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            drained.cancel()
+
+
+class Dispatcher:
+    """Runs incidents, each in a task of its own, at most `concurrency` at the same time."""
+
+    def __init__(self, ports: Ports, healer: Healer, *, concurrency: int = 16, admission: Admission = admit) -> None:
+        self._ports = ports
+        self._healer = healer
+        self._admission = admission
+        self._slots = asyncio.Semaphore(concurrency)
+        self._draining = asyncio.Event()
+        self._runs: dict[IncidentId, asyncio.Task[Outcome]] = {}
+        self._targets: dict[str, IncidentId] = {}
+        self._waits: dict[IncidentId, asyncio.Task[None]] = {}
+        self._takers: set[asyncio.Task[None]] = set()
+        self._listeners: list[EndListener] = []
+
+    def on_end(self, listener: EndListener) -> None:
+        """Call `listener` with the closed record after each incident.  What it raises is logged, nothing else."""
+        self._listeners.append(listener)
+
+    def incident_on(self, target_uid: str) -> IncidentId | None:
+        """The incident that runs or waits for this root owner in this process; None when there is none."""
+        return self._targets.get(target_uid)
+
+    @property
+    def open_count(self) -> int:
+        """Incidents that run or wait in this process."""
+        return len(set(self._runs) | set(self._waits))
+
+    async def submit(self, entry: InboxEntry, trigger: FromSignal | FromReference) -> Ticket:
+        """Make the entry durable, then begin to work on it.
+
+        After: the inbox row is committed.  Raises `StoppingError` while draining, and what the ledger raises
+        when the row cannot be committed: nothing was accepted then.
+        """
+        if self._draining.is_set():
+            raise StoppingError
+        await self._ports.ledger.accept(entry)
+        return self._begin(entry, trigger)
+
+    async def decide(self, incident_id: IncidentId, decision: Approved | Declined) -> Outcome:
+        """Give a waiting incident its answer and run it on.  KeyError when it does not wait here."""
+        wait = self._waits.pop(incident_id, None)
+        if wait is None or incident_id in self._runs:
+            raise KeyError(incident_id)
+        if wait is not asyncio.current_task():
+            wait.cancel()
+        return await asyncio.shield(self._start(incident_id, lambda: self._healer.decide(incident_id, decision)))
+
+    async def recover(self) -> int:
+        """Take up what an earlier process left: open incidents first, then entries nobody looked at.  Their number."""
+        records = await self._ports.ledger.incidents(open_only=True)
+        for record in records:
+            self._targets[record.target_uid] = record.id
+            await self._take_up(record)
+        entries = await self._ports.ledger.waiting()
+        for entry in entries:
+            trigger = trigger_of(entry)
+            if isinstance(trigger, Unreadable):
+                await self._ports.ledger.discard(entry.id, f"cannot be read any more: {trigger.remedy}")
+                continue
+            self._begin(entry, trigger)
+        if records or entries:
+            _LOG.info("dispatch.recovered", incidents=len(records), entries=len(entries))
+        return len(records) + len(entries)
+
+    def begin_drain(self) -> None:
+        """From now on nothing new is taken or begun, and everybody who waits for an outcome is told `Running`."""
+        self._draining.set()
+
+    async def close(self, bound: timedelta) -> None:
+        """Drain: let runs that have begun go on for `bound`, then cut them off.  All state is durable either way."""
+        self.begin_drain()
+        runs = set(self._runs.values())
+        if runs:
+            _, late = await asyncio.wait(runs, timeout=bound.total_seconds())
+            if late:
+                _LOG.info("dispatch.cut_off", incidents=sorted(i for i, t in self._runs.items() if t in late))
+        rest: list[asyncio.Task[Any]] = [*self._runs.values(), *self._waits.values(), *self._takers]
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+
+    def _begin(self, entry: InboxEntry, trigger: FromSignal | FromReference) -> Ticket:
+        ticket = Ticket(entry.id, self._draining)
+        task = asyncio.create_task(self._take(entry, trigger, ticket), name=f"take {entry.id}")
+        self._takers.add(task)
+        task.add_done_callback(self._takers.discard)
+        return ticket
+
+    async def _take(self, entry: InboxEntry, trigger: FromSignal | FromReference, ticket: Ticket) -> None:
+        """Admit, link, run.  Ends with a settled ticket whatever happens."""
+        try:
+            outcome = await self._admit_and_run(entry, trigger, ticket)
+        except asyncio.CancelledError:
+            ticket.settle(Running(ticket.incident_id))
+            raise
+        except Exception as error:  # noqa: BLE001 -- the boundary of one entry: the row stays NEW and the next start tries again
+            _LOG.exception("entry.broken", entry_id=entry.id, incident_id=ticket.incident_id)
+            outcome = Dropped(getattr(error, "code", "INTERNAL"), f"it could not be taken up: {error}")
+        ticket.settle(outcome)
+
+    async def _admit_and_run(self, entry: InboxEntry, trigger: FromSignal | FromReference, ticket: Ticket) -> Outcome:
+        try:
+            admitted = await self._patiently(lambda: self._admission(trigger, self._ports), entry.id)
+        except LedgerError:
+            raise
+        except Permanent as error:
+            await self._ports.ledger.discard(entry.id, str(error))
+            return Dropped(error.code, str(error))
+        if isinstance(admitted, Unknown):
+            await self._ports.ledger.discard(entry.id, admitted.sentence)
+            return Dropped(ReasonCode.TARGET_GONE.value, admitted.sentence)
+        record = admitted.record
+        await self._ports.ledger.link(entry.id, record.id)
+        ticket.admit(record.id, joined=not admitted.created)
+        return await self._outcome_of(record, trigger, is_new=admitted.created)
+
+    async def _patiently(self, ask: Callable[[], Awaitable[Admitted | Unknown]], entry_id: str) -> Admitted | Unknown:
+        """Ask until there is an answer: while the API server is away, an accepted entry waits."""
+        delay = FIRST_DELAY
+        while True:
+            try:
+                return await ask()
+            except Transient as error:
+                _LOG.warning("entry.delayed", entry_id=entry_id, code=error.code, error=str(error))
+                await self._ports.clock.sleep(error.delay or delay)
+                delay = min(delay * 2, LONGEST_DELAY)
+
+    async def _outcome_of(
+        self, record: IncidentRecord, trigger: FromSignal | FromReference, *, is_new: bool
+    ) -> Outcome:
+        """Run the incident, or join whoever runs it.  Between look and start there is no await: one run, never two."""
+        run = self._runs.get(record.id)
+        if run is None and not is_new:
+            now = await self._ports.ledger.incident(record.id)
+            run = self._runs.get(record.id)
+            if run is None and now is not None and not now.is_open and now.result is not None:
+                return Ended(ExecutionResult.model_validate(now.result))
+            if run is None and record.id in self._waits:
+                standing = await self._healer.result(record.id)
+                return Waits(standing) if isinstance(standing, Waiting) else Running(record.id)
+        if run is None:
+            self._targets[record.target_uid] = record.id
+            run = self._runs.get(record.id) or self._start(record.id, self._run_of(record.id, trigger, is_new=is_new))
+        return await asyncio.shield(run)
+
+    async def _take_up(self, record: IncidentRecord) -> None:
+        """Go on with an incident of an earlier process."""
+        if record.status == Status.WAITING.value:
+            standing = await self._healer.result(record.id)
+            if isinstance(standing, Waiting):
+                self._await_answer(standing)
+                return
+        self._start(record.id, self._run_of(record.id, rebuild_trigger(record), is_new=False))
+
+    def _run_of(self, incident_id: IncidentId, trigger: FromSignal | FromReference, *, is_new: bool) -> Run:
+        """The run from the start, or from where it was cut off."""
+
+        async def run() -> ExecutionResult | Waiting | None:
+            standing = None if is_new else await self._healer.resume(incident_id)
+            return standing if standing is not None else await self._healer.heal(incident_id, trigger)
+
+        return run
+
+    def _start(self, incident_id: IncidentId, run: Run) -> asyncio.Task[Outcome]:
+        task = asyncio.create_task(self._run(incident_id, run), name=f"incident {incident_id}")
+        self._runs[incident_id] = task
+        task.add_done_callback(_retrieve)
+        return task
+
+    async def _run(self, incident_id: IncidentId, run: Run) -> Outcome:
+        try:
+            async with self._slots:
+                if self._draining.is_set():
+                    return Running(incident_id)
+                ended = await self._guarded(incident_id, run)
+            if isinstance(ended, Waiting):
+                self._await_answer(ended)
+                _LOG.info("incident.waiting", incident_id=incident_id, reasons=list(ended.reasons))
+                return Waits(ended)
+            return Ended(ended) if ended is not None else Running(incident_id)
+        finally:
+            self._runs.pop(incident_id, None)
+            if incident_id not in self._waits:
+                await self._finish(incident_id)
+
+    async def _guarded(self, incident_id: IncidentId, run: Run) -> ExecutionResult | Waiting | None:
+        """The run's end; an escalation when it broke; None when not even that could be written down."""
+        try:
+            return await run()
+        except Exception as error:  # noqa: BLE001 -- the boundary of one incident: whatever broke, a person is told
+            _LOG.exception("incident.broken", incident_id=incident_id)
+            return await self._escalate(incident_id, error)
+
+    async def _escalate(self, incident_id: IncidentId, error: Exception) -> ExecutionResult | None:
+        """Close a broken run in the ledger, with what is known of it."""
+        try:
+            record = await self._ports.ledger.incident(incident_id)
+            if record is None:
+                return None
+            if not record.is_open and record.result is not None:
+                return ExecutionResult.model_validate(record.result)
+            now = self._ports.clock.now()
+            result = broken_result(
+                record,
+                Resolution(
+                    status=Status.ESCALATED,
+                    sentence=f"The run broke off ({type(error).__name__}: {error})"[:1000]
+                    + ". What was written before is in the list of actions; a person must look.",
+                    code=ReasonCode.UNKNOWN_OUTCOME,
+                    closed_at=now,
+                ),
+            )
+            await self._ports.ledger.record(
+                AuditEntry(
+                    at=now,
+                    incident_id=incident_id,
+                    phase="close",
+                    actor="selfheal",
+                    sentence=result.resolution.sentence,
+                    code=ReasonCode.UNKNOWN_OUTCOME.value,
+                    data={"error": type(error).__name__},
+                )
+            )
+            await self._ports.ledger.save_incident(
+                incident_id,
+                status=Status.ESCALATED.value,
+                is_open=False,
+                document=record.document,
+                result=result.model_dump(mode="json"),
+                now=now,
+            )
+        except Exception:  # noqa: BLE001 -- the row stays open; the next start takes it up again
+            _LOG.exception("incident.unwritten", incident_id=incident_id)
+            return None
+        return result
+
+    async def _finish(self, incident_id: IncidentId) -> None:
+        """After a run: forget the target and tell the listeners, if the incident is closed."""
+        for uid, held in list(self._targets.items()):
+            if held == incident_id:
+                del self._targets[uid]
+        try:
+            record = await self._ports.ledger.incident(incident_id)
+            if record is None or record.is_open:
+                return
+            for listener in self._listeners:
+                await listener(record)
+        except Exception:  # noqa: BLE001 -- telling others must not change what became of the incident
+            _LOG.exception("incident.untold", incident_id=incident_id)
+
+    def _await_answer(self, waiting: Waiting) -> None:
+        """Hold the incident until somebody answers; nobody in time is a no."""
+        incident_id = IncidentId(waiting.incident_id)
+        self._waits[incident_id] = asyncio.create_task(self._expire(waiting), name=f"approval {incident_id}")
+
+    async def _expire(self, waiting: Waiting) -> None:
+        incident_id = IncidentId(waiting.incident_id)
+        left = waiting.expires_at - self._ports.clock.now()
+        await self._ports.clock.sleep(max(left, timedelta(0)))
+        decision = Declined(by="selfheal", why="nobody answered in time", at=self._ports.clock.now())
+        await self.decide(incident_id, decision)
+
+
+def trigger_of(entry: InboxEntry) -> FromSignal | FromReference | Unreadable:
+    """Read an entry of the inbox again, as it was read when it came."""
+    if entry.source != WATCHER_SOURCE:
+        return parse_document(entry.body)
+    try:
+        return TRIGGERS.validate_python(entry.body)
+    except ValidationError as error:
+        return Unreadable("", f"a signal of another version of this program: {error.error_count()} fields differ")
+
+
+def rebuild_trigger(record: IncidentRecord) -> FromSignal | FromReference:
+    """What started an incident, out of its own record: for a run that was cut off before its first checkpoint."""
+    incident = Incident.model_validate(record.document)
+    newest = incident.signals[-1] if incident.signals else None
+    if newest is None or newest.family is Family.REQUESTED:
+        return FromReference(ref=incident.target, source=incident.source)
+    return FromSignal(signal=newest, target=incident.target, target_uid=incident.target_uid)
+
+
+def broken_result(record: IncidentRecord, resolution: Resolution) -> ExecutionResult:
+    """The last word on a run that broke off; what it had decided is in the audit trail."""
+    return ExecutionResult(
+        incident_id=record.id,
+        status=resolution.status,
+        target=record.target,
+        diagnosis=None,
+        plan=None,
+        outcomes=(),
+        verification=None,
+        undo=None,
+        resolution=resolution,
+        opened_at=record.opened_at,
+        attempts=0,
+    )
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """Take the exception of a task nobody may be waiting for, so that it is not reported a second time."""
+    if not task.cancelled():
+        task.exception()

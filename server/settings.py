@@ -1,0 +1,228 @@
+"""Everything that can be set from outside, in one place: `SELFHEAL_*` variables, then what the command line overrides.
+
+The rule it keeps: what is not understood stops the start.  A misspelt variable is an error that names the near match,
+because a setting that silently does nothing is found on the worst day.  `.env.example` documents each key; a test
+compares both.  Neighbours: `server.app` and `server.commands` read it, `graph.ports` gets its part by `ports_config`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+if TYPE_CHECKING:
+    from graph.ports import PortsConfig
+
+PREFIX = "SELFHEAL_"
+CLIENT_KEYS = frozenset({"SELFHEAL_URL"})
+"""Read by the command line alone; the service knows them as valid and ignores them."""
+HARNESS_PREFIX = "SELFHEAL_CLUSTER_"
+"""Keys of the test cluster, which a developer has in the same shell."""
+SERVICE_LINK = re.compile(
+    r"^SELFHEAL_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$"
+)
+"""What the kubelet sets in every pod for a Service called `selfheal` or `selfheal-...` in the same namespace."""
+SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+DEFAULT_PORT = 8080
+MIN_TOKEN_BYTES = 32
+MAX_TOKENS = 2
+
+
+class SettingsError(Exception):
+    """The settings cannot be used.  The message names the key, what is wrong and what to write instead."""
+
+
+class Settings(BaseSettings):
+    """The service's settings.  Construct through `load`, which also refuses unknown keys."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 in a pod.")
+    port: int = Field(default=DEFAULT_PORT, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    token: SecretStr | None = Field(
+        default=None, description="Bearer token of at least 32 bytes; two separated by a comma while one is rotated."
+    )
+    token_file: Path | None = Field(
+        default=None, description="File with one or two bearer tokens, one a line; read again when it changes."
+    )
+    insecure_bind: str | None = Field(
+        default=None, description="Loopback address to serve on without any token; for a try-out on one's own machine."
+    )
+    kubeconfig: Path | None = Field(
+        default=None, description="Kubeconfig file; without it KUBECONFIG, ~/.kube/config, or the pod's own account."
+    )
+    context: str | None = Field(default=None, description="Context of the kubeconfig; its current one by default.")
+    namespaces: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Namespaces to watch, separated by commas; all when empty."
+    )
+    policy_file: Path | None = Field(
+        default=None, description="Policy file: modes by namespace; without one everything is observed only."
+    )
+    state_dir: Path = Field(
+        default=Path("~/.local/state/selfheal"), description="Folder of the ledger and the checkpoints."
+    )
+    ledger_url: str | None = Field(
+        default=None, description="SQLAlchemy URL of the ledger; a SQLite file in the state folder by default."
+    )
+    own_namespace: str | None = Field(
+        default=None, description="Namespace this service runs in; it never acts there. Found by itself in a pod."
+    )
+    observe: bool = Field(default=False, description="Only observe, whatever the policy file says.")
+    watch: bool = Field(default=True, description="Run the watcher inside `selfheal serve`.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="json for machines, console for people; auto asks whether stderr is a terminal."
+    )
+    concurrency: int = Field(default=16, ge=1, le=256, description="Incidents worked on at the same time.")
+    wait_seconds: float = Field(
+        default=300, ge=0, le=3600, description="Longest time POST /self-heal waits for the end before it answers 202."
+    )
+    quiet_seconds: float = Field(
+        default=600, ge=1, description="An unhealed incident is not opened again for the same signal before this."
+    )
+    drain_seconds: float = Field(
+        default=20, ge=0, le=600, description="How long running incidents may go on after the signal to stop."
+    )
+    settle_seconds: float = Field(default=30, ge=1, description="A recovery counts when it lasted this long.")
+    verify_seconds: float = Field(default=120, ge=1, description="Not recovered within this after a plan: failed.")
+    look_seconds: float = Field(default=2, gt=0, description="Longest time between two looks while verifying.")
+    confirm_seconds: float = Field(default=20, ge=0, description="How long an unconfirmed signal is watched.")
+    approval_seconds: float = Field(default=900, ge=1, description="An unanswered question is a no after this.")
+    attempts: int = Field(default=3, ge=1, le=10, description="Plans made for one incident at most.")
+    retries: int = Field(default=4, ge=0, le=20, description="Repeats of one step after transient errors.")
+
+    @field_validator("port", mode="before")
+    @classmethod
+    def _skip_service_link(cls, value: object) -> object:
+        """A Service called `selfheal` makes the kubelet set SELFHEAL_PORT=tcp://...; that is not our setting."""
+        return DEFAULT_PORT if isinstance(value, str) and "://" in value else value
+
+    @field_validator("namespaces", mode="before")
+    @classmethod
+    def _split_names(cls, value: object) -> object:
+        """`a,b` is two namespaces."""
+        return tuple(n.strip() for n in value.split(",") if n.strip()) if isinstance(value, str) else value
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        """`INFO` is as good as `info`."""
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("state_dir", "kubeconfig", "policy_file", "token_file")
+    @classmethod
+    def _expand_home(cls, value: Path | None) -> Path | None:
+        """`~` is the user's home."""
+        return value.expanduser() if value is not None else None
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Settings:
+        """At most one of token, token file and the insecure bind: with two, nobody can say which one counts."""
+        given = [name for name in ("token", "token_file", "insecure_bind") if getattr(self, name) is not None]
+        if len(given) > 1:
+            keys = " and ".join(PREFIX + g.upper() for g in given)
+            raise ValueError(f"{keys} exclude each other: keep one")
+        if self.insecure_bind is not None and not is_loopback(self.insecure_bind):
+            raise ValueError(
+                f"SELFHEAL_INSECURE_BIND={self.insecure_bind} is not a loopback address: "
+                "write 127.0.0.1 or ::1, or set SELFHEAL_TOKEN_FILE and SELFHEAL_HOST"
+            )
+        return self
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+        """Read the environment, then `overrides` that are not None.
+
+        Raises `SettingsError` for an unknown SELFHEAL_ key (with its near match) and for a value that does not fit.
+        """
+        refuse_unknown(os.environ if environ is None else environ)
+        given = {key: value for key, value in overrides.items() if value is not None}
+        try:
+            return cls(**given)
+        except ValidationError as problem:
+            raise SettingsError(_explain(problem)) from None
+
+    @property
+    def bind_address(self) -> str:
+        """The address to listen on."""
+        return self.insecure_bind or self.host
+
+    @property
+    def ledger_url_or_default(self) -> str:
+        """Where the ledger is."""
+        return self.ledger_url or f"sqlite+aiosqlite:///{self.state_dir / 'ledger.db'}"
+
+    def ports_config(self, *, own_namespace: str | None = None) -> PortsConfig:
+        """The part of the settings that the graph's ports are opened with."""
+        from graph.edges import Limits  # late: a command that only talks to a service need not load the graph
+        from graph.ports import PortsConfig, Timing
+
+        return PortsConfig(
+            state_dir=self.state_dir,
+            kubeconfig=self.kubeconfig,
+            context=self.context,
+            policy_file=self.policy_file,
+            namespaces=self.namespaces,
+            own_namespace=own_namespace or self.own_namespace or pod_namespace(),
+            observe_only=self.observe,
+            timing=Timing(
+                settle=timedelta(seconds=self.settle_seconds),
+                verify=timedelta(seconds=self.verify_seconds),
+                look=timedelta(seconds=self.look_seconds),
+                confirm=timedelta(seconds=self.confirm_seconds),
+                approval=timedelta(seconds=self.approval_seconds),
+            ),
+            limits=Limits(attempts=self.attempts, retries=self.retries),
+            ledger_url=self.ledger_url_or_default,
+        )
+
+
+def known_keys() -> frozenset[str]:
+    """Every SELFHEAL_ key that means something."""
+    return frozenset(PREFIX + name.upper() for name in Settings.model_fields) | CLIENT_KEYS
+
+
+def refuse_unknown(environ: Mapping[str, str]) -> None:
+    """Raise `SettingsError` when a SELFHEAL_ variable is set that nobody reads."""
+    known = known_keys()
+    for key in sorted(environ):
+        if not key.startswith(PREFIX) or key in known or key.startswith(HARNESS_PREFIX) or SERVICE_LINK.match(key):
+            continue
+        words = [k.removeprefix(PREFIX) for k in known]  # the common prefix would make everything look alike
+        near = difflib.get_close_matches(key.removeprefix(PREFIX), words, n=1, cutoff=0.6)
+        hint = f"did you mean {PREFIX}{near[0]}?" if near else "`.env.example` lists all keys."
+        raise SettingsError(f"{key} is not a setting: {hint}")
+
+
+def is_loopback(address: str) -> bool:
+    """Whether `address` is a numeric loopback address.  Names are refused: what they lead to can change."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def pod_namespace(path: Path = SERVICE_ACCOUNT_NAMESPACE) -> str | None:
+    """The namespace of the pod we run in; None outside of a pod."""
+    try:
+        return path.read_text(encoding="utf-8").strip() or None
+    except OSError:
+        return None
+
+
+def _explain(problem: ValidationError) -> str:
+    """One line per field, with the variable's name and without the value: it may be a token."""
+    lines: list[str] = []
+    for error in problem.errors(include_input=False, include_url=False):
+        key = PREFIX + str(error["loc"][0]).upper() + ": " if error["loc"] else ""
+        lines.append(key + str(error["msg"]).removeprefix("Value error, "))
+    return "; ".join(lines)

@@ -1,0 +1,319 @@
+"""Watches everything and opens incidents: the way in that is always on.
+
+The way of a change: delta of the mirror → look at that one object with the detectors → a confirmed signal is submitted
+at once, an unconfirmed one is looked at again when it is due.  There is no polling on that way and no await before the
+submission, so that little time passes between the status update and the first write.
+
+The rules it keeps: at most one incident per root owner (the ledger decides; what runs is not submitted again); what
+ended without healing rests (`server.memory`); where the policy says off nothing is opened; a defect in one look is
+logged and does not end the watch.  Kubernetes Events make it look again, they never are a signal by themselves.
+
+Neighbours: `tools.cluster.mirror` feeds it, `graph.signals.look` judges, `server.dispatch` takes what it found, and it
+feeds the keeper of last known good revisions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from graph.incident import FromSignal, Incident, Signal
+from graph.plan import Status
+from graph.ports import Ports
+from graph.signals.look import look_at_pod, look_at_root, look_at_workload
+from server.dispatch import WATCHER_SOURCE, Dispatcher, Dropped, StoppingError
+from server.logging import get_logger
+from server.memory import Memory, Rest
+from server.timers import Timers
+from tools.cluster.objects import ClusterEvent, DaemonSet, Deployment, Pod, ReplicaSet, StatefulSet, Workload
+from tools.cluster.owners import root_owner
+from tools.cluster.structs import KubeObject
+from tools.cluster.subscription import AnyDelta
+from tools.errors import ToolError
+from tools.guard.policy import MODE_ANNOTATION, Mode, mode_from_annotation, strictest
+from tools.jsontypes import digest
+from tools.ledger.records import InboxEntry, IncidentRecord
+from tools.refs import ObjectRef
+
+_LOG = get_logger(__name__)
+GOOD_TICK = timedelta(seconds=1)
+RETRY = timedelta(seconds=5)
+"""After the ledger refused an entry: the object is looked at again."""
+RECENT = 500
+"""Incidents read at the start to remember what rests."""
+YIELD_EVERY = 50
+"""Deltas handled in a row before other tasks get their turn: a replay is thousands of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The root owner of what was looked at: whose incident it would be."""
+
+    ref: ObjectRef
+    uid: str
+
+
+class Watcher:
+    """Runs until it is cancelled.  `quiet` is how long an unhealed symptom rests."""
+
+    def __init__(self, ports: Ports, dispatcher: Dispatcher, *, quiet: timedelta = timedelta(minutes=10)) -> None:
+        self._ports = ports
+        self._dispatcher = dispatcher
+        self._quiet = quiet
+        self._memory = Memory(quiet)
+        self._timers: Timers[ObjectRef] = Timers(ports.clock)
+        self._opening: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        dispatcher.on_end(self._ended)
+
+    def rests(self, owner_uid: str) -> list[tuple[str, Rest]]:
+        """What rests on an owner, as reason codes, for whoever asks why nothing happens."""
+        return [(reason.value, rest) for (reason, _, _), rest in self._memory.rests_of(owner_uid).items()]
+
+    async def run(self) -> None:
+        """Sync, remember, look at everything once, then follow the changes."""
+        await self._synced()
+        await self._remember()
+        subscription = self._ports.mirror.subscribe(replay=True)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._look_again(), name="watcher timers")
+                group.create_task(self._confirm_good(), name="watcher good")
+                handled = 0
+                async for delta in subscription:
+                    self._handle(delta)
+                    handled += 1
+                    if handled % YIELD_EVERY == 0:
+                        await asyncio.sleep(0)
+                raise RuntimeError("the mirror was closed under the watcher")
+        finally:
+            subscription.close()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _synced(self) -> None:
+        mirror = self._ports.mirror
+        while not await mirror.synced(timedelta(seconds=30)):
+            waits_for = sorted({r.resource.plural for r in mirror.reflectors if not r.settled.is_set()})
+            _LOG.warning("watcher.syncing", waits_for=waits_for)
+        if unseen := mirror.unavailable():
+            _LOG.warning("watcher.blind", cannot_see=unseen)
+
+    async def _remember(self) -> None:
+        """What rests from before a restart, and which revisions were good."""
+        now = self._ports.clock.now()
+        for record in reversed(await self._ports.ledger.incidents(limit=RECENT)):
+            if record.closed_at is not None and now - record.closed_at < self._quiet:
+                signals = Incident.model_validate(record.document).signals
+                self._memory.ended(record.target_uid, Status(record.status), signals, record.closed_at)
+        for workload in self._ports.mirror.workloads():
+            await self._ports.good.load(workload.uid)
+
+    # From a change to a look
+
+    def _handle(self, delta: AnyDelta) -> None:
+        """One delta.  Never raises: one object that a detector cannot stand must not blind us for all others."""
+        try:
+            match delta.object:
+                case Pod() | ReplicaSet() | ClusterEvent() if delta.kind == "gone":
+                    self._forget(delta.object)
+                case Pod() as pod:
+                    self._look_at_pod(pod)
+                    self._keep_good(pod)
+                case Deployment() | StatefulSet() | DaemonSet() as workload:
+                    self._handle_workload(workload, delta)
+                case ReplicaSet() as replica_set:
+                    self._handle_replica_set(replica_set, is_new=delta.kind == "added")
+                case ClusterEvent(type="Warning") as event:
+                    self._look_at_named(event)
+                case _:
+                    pass
+        except Exception:  # noqa: BLE001 -- the boundary of one look; the watch goes on
+            _LOG.exception("watcher.broken", object=str(delta.object.ref))
+
+    def _handle_workload(self, workload: Workload, delta: AnyDelta) -> None:
+        if delta.kind == "gone":
+            self._forget(workload)
+            return
+        if delta.kind == "added":
+            self._spawn(self._load_good(workload.uid))
+        is_changed = delta.old is None or delta.old.metadata.generation != workload.metadata.generation
+        if is_changed:  # a new spec changes what its pods' states mean
+            self._raise(look_at_root(workload, self._ports.contexts, self._ports.clock.now()), workload)
+        else:
+            self._raise(look_at_workload(workload, self._ports.contexts, self._ports.clock.now()), workload)
+        self._keep_good(workload)
+
+    def _handle_replica_set(self, replica_set: ReplicaSet, *, is_new: bool) -> None:
+        """Its failures stand in the Deployment's conditions; pods that came before it could not be judged."""
+        if is_new:
+            for pod in self._ports.mirror.pods_of(replica_set.uid):
+                self._look_at_pod(pod)
+
+    def _look_at_named(self, event: ClusterEvent) -> None:
+        """An Event is about something: look at that."""
+        found = self._ports.mirror.find(event.regarding)
+        match found:
+            case Pod():
+                self._look_at_pod(found)
+            case Deployment() | StatefulSet() | DaemonSet():
+                self._raise(look_at_workload(found, self._ports.contexts, self._ports.clock.now()), found)
+            case ReplicaSet():
+                owner = self._root(found)
+                workload = self._ports.mirror.workload(owner.ref.kind, owner.ref.namespace, owner.ref.name)
+                if workload is not None:
+                    self._raise(look_at_workload(workload, self._ports.contexts, self._ports.clock.now()), workload)
+            case _:
+                pass
+
+    def _look_at_pod(self, pod: Pod) -> None:
+        self._raise(look_at_pod(pod, self._ports.contexts, self._ports.clock.now()), pod)
+
+    async def _look_again(self) -> None:
+        """What is due: unconfirmed signals, quiet periods that are over, targets whose incident ended."""
+        while True:
+            ref = await self._timers.due()
+            try:
+                self._look_at_ref(ref)
+            except Exception:  # noqa: BLE001 -- as in `_handle`
+                _LOG.exception("watcher.broken", object=str(ref))
+
+    def _look_at_ref(self, ref: ObjectRef) -> None:
+        mirror = self._ports.mirror
+        if ref.kind == Pod.kind:
+            pod = mirror.pod(ref.namespace or "", ref.name)
+            if pod is not None:
+                self._look_at_pod(pod)
+            return
+        workload = mirror.workload(ref.kind, ref.namespace, ref.name)
+        if workload is not None:
+            self._raise(look_at_root(workload, self._ports.contexts, self._ports.clock.now()), workload)
+
+    # From a signal to an incident
+
+    def _raise(self, signals: Sequence[Signal], seen_on: KubeObject) -> None:
+        """Submit what is confirmed and new; come back for what is not confirmed yet."""
+        if not signals:
+            return
+        for signal in signals:
+            if not signal.confirmed and signal.due_at is not None:
+                self._timers.at(signal.object, signal.due_at)
+        confirmed = [s for s in signals if s.confirmed]
+        if not confirmed:
+            return
+        owner = self._root(seen_on)
+        if owner.uid in self._opening or self._dispatcher.incident_on(owner.uid) is not None:
+            return  # looked at again when that incident has ended
+        mode = self.mode_of(owner.ref)
+        if mode is Mode.OFF:
+            return
+        now = self._ports.clock.now()
+        may_act = mode in {Mode.AUTO, Mode.APPROVE}
+        for signal in confirmed:
+            rest = self._memory.resting(owner.uid, signal, now, may_act=may_act)
+            if rest is None:
+                self._opening.add(owner.uid)
+                self._spawn(self._open(signal, owner))
+                return
+            self._timers.at(owner.ref, rest.until)
+
+    def mode_of(self, ref: ObjectRef) -> Mode:
+        """What the policy and the workload's own annotation allow at most; the guard asks more exactly."""
+        mode = self._ports.policy.mode_for(ref.namespace or "", "")
+        workload = self._ports.mirror.workload(ref.kind, ref.namespace, ref.name)
+        if workload is None:
+            return mode
+        own = mode_from_annotation(workload.metadata.annotations.get(MODE_ANNOTATION))
+        return mode if own is None else strictest(mode, own)
+
+    async def _open(self, signal: Signal, owner: Owner) -> None:
+        """Submit, and hold the target until the incident has ended."""
+        pause = timedelta(0)
+        try:
+            trigger = FromSignal(signal=signal, target=owner.ref, target_uid=owner.uid)
+            body = trigger.model_dump(mode="json")
+            entry = InboxEntry(
+                id=uuid.uuid4().hex,
+                received_at=self._ports.clock.now(),
+                source=WATCHER_SOURCE,
+                body=body,
+                body_hash=digest(body),
+            )
+            ticket = await self._dispatcher.submit(entry, trigger)
+            incident_id = await ticket.admitted()
+            _LOG.info(
+                "incident.opened",
+                incident_id=incident_id,
+                target=str(owner.ref),
+                reason=signal.reason.value,
+                object=str(signal.object),
+                container=signal.container,
+                joined=ticket.joined,
+            )
+            outcome = await ticket.result()
+            if isinstance(outcome, Dropped):
+                _LOG.warning("watcher.dropped", target=str(owner.ref), code=outcome.code, sentence=outcome.sentence)
+                self._memory.ended(owner.uid, Status.ESCALATED, [signal], self._ports.clock.now())
+                pause = self._quiet
+        except StoppingError:
+            return
+        except ToolError as error:  # the ledger did not take it; the signal is still there in a moment
+            _LOG.warning("watcher.unaccepted", target=str(owner.ref), code=error.code, error=str(error))
+            pause = RETRY
+        finally:
+            self._opening.discard(owner.uid)
+        self._timers.at(owner.ref, self._ports.clock.now() + pause)
+
+    async def _ended(self, record: IncidentRecord) -> None:
+        """An incident ended, whoever opened it: remember what rests, and look again at what else there is."""
+        now = self._ports.clock.now()
+        target = record.target
+        workload = self._ports.mirror.workload(target.kind, target.namespace, target.name)
+        signals = list(Incident.model_validate(record.document).signals)
+        if workload is not None and workload.uid == record.target_uid:
+            signals += [s for s in look_at_root(workload, self._ports.contexts, now) if s.confirmed]
+        self._memory.ended(record.target_uid, Status(record.status), signals, now)
+        self._timers.at(target, now)
+
+    def _root(self, item: KubeObject) -> Owner:
+        """The topmost owner that we see; what lies above it is unknown to us."""
+        top = root_owner(item, self._ports.mirror.find).highest_seen
+        return Owner(ObjectRef(kind=top.kind, namespace=top.namespace or None, name=top.name), top.uid)
+
+    # Last known good
+
+    def _keep_good(self, item: Pod | Workload) -> None:
+        """Tell the keeper how the workload stands."""
+        owner = self._root(item)
+        workload = self._ports.mirror.workload(owner.ref.kind, owner.ref.namespace, owner.ref.name)
+        if workload is not None:
+            self._ports.good.observe(workload, self._ports.mirror.pods_of(workload.uid))
+
+    async def _confirm_good(self) -> None:
+        while True:
+            await self._ports.clock.sleep(GOOD_TICK)
+            try:
+                await self._ports.good.settle()
+            except ToolError as error:
+                _LOG.warning("watcher.good_unwritten", code=error.code, error=str(error))
+
+    async def _load_good(self, owner_uid: str) -> None:
+        try:
+            await self._ports.good.load(owner_uid)
+        except ToolError as error:
+            _LOG.warning("watcher.good_unread", code=error.code, error=str(error))
+
+    def _forget(self, item: KubeObject) -> None:
+        self._ports.contexts.symptoms.forget(item.uid)
+        if isinstance(item, Workload):
+            self._memory.forget(item.uid)
+            self._ports.good.forget(item.uid)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,285 @@
+"""Whether a check holds: pure functions from a view of a namespace to None (it holds) or the reason why it does not.
+
+Rule: a check that cannot read its input does not hold.  `HttpOk` needs the network and is judged by the runner; all
+others are here.  Neighbours: `checks` are the values, `mirror` makes views, `lanes` decides when to look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+
+from tests.cluster.checks import (
+    Check,
+    DaemonSetReady,
+    EndpointsReady,
+    FieldEquals,
+    FieldExists,
+    HttpOk,
+    LikeBefore,
+    NoFailedPods,
+    NoOomSince,
+    PodsStable,
+    RolloutComplete,
+)
+from tests.cluster.mirror import View
+from tools.jsontypes import JsonObject, JsonValue, dig, dig_int, dig_list, dig_object, dig_str
+
+COMPARED_KINDS = (
+    "Service", "ConfigMap", "Secret", "ServiceAccount", "PersistentVolumeClaim", "ResourceQuota", "LimitRange",
+    "Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "HorizontalPodAutoscaler", "PodDisruptionBudget",
+    "NetworkPolicy", "Role", "RoleBinding",
+)  # fmt: skip
+"""What `like_before` compares: everything but what controllers make from it."""
+IGNORED_ANNOTATIONS = ("selfheal.dev/",)
+IGNORED_ANNOTATION_NAMES = {
+    "deployment.kubernetes.io/revision",
+    "deprecated.daemonset.template.generation",
+    "kubectl.kubernetes.io/restartedAt",
+}
+SERVER_SET = {"creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"}
+_MISSING = object()
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What was seen when everything held for the first time: restarts by pod uid, and when (epoch seconds)."""
+
+    at: float
+    restarts: Mapping[str, int]
+
+
+def judge(check: Check, view: View, before: View, since: Moment | None) -> str | None:  # noqa: PLR0911 - one per variant
+    """None when the check holds, else one sentence.  Without `since` the checks about time hold: nothing began yet."""
+    match check:
+        case RolloutComplete():
+            return _rollout(check, view)
+        case DaemonSetReady():
+            return _daemonset(check, view)
+        case EndpointsReady():
+            return _endpoints(check, view)
+        case FieldEquals() | FieldExists():
+            return _field(check, view)
+        case NoFailedPods():
+            failed = [
+                name(p) for p in view.all("Pod") if dig_str(p, "status", "phase") == "Failed" and not is_leaving(p)
+            ]
+            return f"failed pods: {', '.join(failed)}" if failed else None
+        case LikeBefore():
+            found = list(differences(before, view, check.allow))
+            return f"differs from before: {'; '.join(found[:4])}" if found else None
+        case PodsStable():
+            return _stable(check, view, since)
+        case NoOomSince():
+            return _oom(check, view, since)
+        case HttpOk():
+            return None
+        case _:
+            assert_never(check)
+
+
+def moment(view: View, at: float) -> Moment:
+    """The view's restarts, for later comparison."""
+    return Moment(at, {dig_str(p, "metadata", "uid"): restarts(p) for p in view.all("Pod") if not is_leaving(p)})
+
+
+# ------------------------------------------------------------------------------------------------------ small readings
+def name(object_: JsonObject) -> str:
+    """`metadata.name`."""
+    return dig_str(object_, "metadata", "name")
+
+
+def is_leaving(object_: JsonObject) -> bool:
+    """Whether it is being deleted."""
+    return bool(dig_str(object_, "metadata", "deletionTimestamp"))
+
+
+def restarts(pod: JsonObject) -> int:
+    """Restarts of all its containers together."""
+    return sum(dig_int(c, "restartCount") or 0 for c in container_statuses(pod))
+
+
+def container_statuses(pod: JsonObject) -> list[JsonValue]:
+    """Statuses of init containers and containers."""
+    return dig_list(pod, "status", "initContainerStatuses") + dig_list(pod, "status", "containerStatuses")
+
+
+def pods_of(view: View, selector: Mapping[str, str]) -> list[JsonObject]:
+    """Pods that carry all the labels and are not being deleted."""
+    wanted = selector.items()
+    return [p for p in view.all("Pod") if wanted <= dig_object(p, "metadata", "labels").items() and not is_leaving(p)]
+
+
+def at_path(value: JsonValue, path: str) -> JsonValue | object:
+    """Follow a dotted path; a number is an index.  `_MISSING` when it leads nowhere (null is something)."""
+    for part in path.split("."):
+        if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        elif isinstance(value, dict) and part in value:
+            value = value[part]
+        else:
+            return _MISSING
+    return value
+
+
+# -------------------------------------------------------------------------------------------------------------- checks
+def _rollout(check: RolloutComplete, view: View) -> str | None:
+    found = view.get(check.object)
+    if found is None:
+        return f"{check.object} does not exist"
+    if (dig_int(found, "status", "observedGeneration") or 0) < (dig_int(found, "metadata", "generation") or 1):
+        return f"{check.object}: the controller has not seen the newest spec"
+    if dig_int(found, "spec", "replicas") != check.replicas:
+        return f"{check.object}: spec.replicas is {dig(found, 'spec', 'replicas')}, not {check.replicas}"
+    status = {
+        k: dig_int(found, "status", k) or 0
+        for k in ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
+    }
+    if set(status.values()) != {check.replicas}:
+        return f"{check.object}: {status}"
+    current, update = dig_str(found, "status", "currentRevision"), dig_str(found, "status", "updateRevision")
+    if current != update:  # a StatefulSet; both are "" for a Deployment
+        return f"{check.object}: still between two revisions"
+    return None
+
+
+def _daemonset(check: DaemonSetReady, view: View) -> str | None:
+    found = view.get(check.object)
+    if found is None:
+        return f"{check.object} does not exist"
+    if (dig_int(found, "status", "observedGeneration") or 0) < (dig_int(found, "metadata", "generation") or 1):
+        return f"{check.object}: the controller has not seen the newest spec"
+    keys = ("desiredNumberScheduled", "updatedNumberScheduled", "numberReady", "numberAvailable")
+    status = {k: dig_int(found, "status", k) or 0 for k in keys}
+    wanted = status["desiredNumberScheduled"]
+    return f"{check.object}: {status}" if wanted < check.at_least or set(status.values()) != {wanted} else None
+
+
+def _endpoints(check: EndpointsReady, view: View) -> str | None:
+    live = {name(p) for p in view.all("Pod") if not is_leaving(p)}
+    ready = {
+        dig_str(endpoint, "targetRef", "name")
+        for piece in view.all("EndpointSlice")
+        if dig_str(piece, "metadata", "labels", "kubernetes.io/service-name") == check.service
+        for endpoint in dig_list(piece, "endpoints")
+        if dig(endpoint, "conditions", "ready") is True
+    } & live
+    return (
+        f"Service/{check.service}: {len(ready)} ready endpoints, not {check.at_least}"
+        if len(ready) < check.at_least
+        else None
+    )
+
+
+def _field(check: FieldEquals | FieldExists, view: View) -> str | None:
+    found = view.get(check.object)
+    value = _MISSING if found is None else at_path(found, check.path)
+    if value is _MISSING:
+        return f"{check.object}: nothing at {check.path}"
+    if isinstance(check, FieldEquals) and value != check.value:
+        return f"{check.object}: {check.path} is {value!r}, not {check.value!r}"
+    return None
+
+
+def _stable(check: PodsStable, view: View, since: Moment | None) -> str | None:
+    if since is None:
+        return None
+    for pod in pods_of(view, check.selector):
+        uid = dig_str(pod, "metadata", "uid")
+        if uid not in since.restarts:
+            return f"pod {name(pod)} is new since the recovery"
+        if restarts(pod) != since.restarts[uid]:
+            return f"pod {name(pod)} restarted since the recovery"
+    return None
+
+
+def _oom(check: NoOomSince, view: View, since: Moment | None) -> str | None:
+    if since is None:
+        return None
+    for pod in pods_of(view, check.selector):
+        for status in container_statuses(pod):
+            for state in ("state", "lastState"):
+                ended = dig_object(status, state, "terminated")
+                if dig_str(ended, "reason") == "OOMKilled" and _seconds(dig_str(ended, "finishedAt")) >= since.at:
+                    return f"pod {name(pod)} ran out of memory since the recovery"
+    return None
+
+
+def _seconds(stamp: str) -> float:
+    """RFC 3339 → seconds; a stamp that cannot be read counts as now and later."""
+    try:
+        return datetime.fromisoformat(stamp).timestamp()
+    except ValueError:
+        return float("inf")
+
+
+# ---------------------------------------------------------------------------------------------------------- comparison
+def differences(before: View, after: View, allow: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    """Each object and field in which the namespace differs, but for what the server sets and what is allowed."""
+    for kind in COMPARED_KINDS:
+        old, new = _comparable(before, kind), _comparable(after, kind)
+        for object_name in sorted(old.keys() | new.keys()):
+            reference = f"{kind}/{object_name}"
+            if object_name not in new:
+                yield f"{reference} is gone"
+            elif object_name not in old:
+                yield f"{reference} is new"
+            else:
+                for path in changed_paths(old[object_name], new[object_name]):
+                    if not is_below(path, allow.get(reference, ())):
+                        yield f"{reference} {path}"
+
+
+def _comparable(view: View, kind: str) -> dict[str, JsonObject]:
+    """Objects by name without what the server sets; a Job made by a controller is that controller's business."""
+    return {
+        name(o): _bare(o) for o in view.all(kind) if not (kind == "Job" and dig_list(o, "metadata", "ownerReferences"))
+    }
+
+
+def _bare(object_: JsonObject) -> JsonObject:
+    copy = deepcopy({k: v for k, v in object_.items() if k not in ("status", "apiVersion", "kind")})
+    copy["metadata"] = {k: v for k, v in dig_object(copy, "metadata").items() if k not in SERVER_SET}
+    for holder in (
+        copy,
+        dig_object(copy, "spec", "template"),
+        dig_object(copy, "spec", "jobTemplate", "spec", "template"),
+    ):
+        _drop_annotations(dig_object(holder, "metadata"))
+    return copy
+
+
+def _drop_annotations(metadata: JsonObject) -> None:
+    """Drop what does not count from a copy's annotations; none at all is the same as an empty mapping."""
+    kept: JsonObject = {
+        k: v
+        for k, v in dig_object(metadata, "annotations").items()
+        if k not in IGNORED_ANNOTATION_NAMES and not k.startswith(IGNORED_ANNOTATIONS)
+    }
+    metadata.pop("annotations", None)
+    if kept:
+        metadata["annotations"] = kept
+
+
+def changed_paths(old: JsonValue, new: JsonValue, path: str = "") -> Iterator[str]:
+    """Dotted paths at which two values differ, as deep as possible; lists of different length differ as a whole."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            here = f"{path}.{key}" if path else key
+            if (key in old) != (key in new):
+                yield here
+            else:
+                yield from changed_paths(old[key], new[key], here)
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (left, right) in enumerate(zip(old, new, strict=True)):
+            yield from changed_paths(left, right, f"{path}.{index}")
+    elif old != new:
+        yield path
+
+
+def is_below(path: str, roots: Iterable[str]) -> bool:
+    """Whether the path is one of the roots or lies under one."""
+    return any(path == root or path.startswith(f"{root}.") for root in roots)

@@ -1,0 +1,130 @@
+"""Settings: what is accepted, what is refused and with which words, and that the example file knows every key."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from server.settings import Settings, SettingsError, known_keys, refuse_unknown
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "t" * 32
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for key in list(os.environ):
+        if key.startswith("SELFHEAL_"):
+            monkeypatch.delenv(key)
+
+
+def load(monkeypatch: pytest.MonkeyPatch, **environ: str) -> Settings:
+    for key, value in environ.items():
+        monkeypatch.setenv(key, value)
+    return Settings.load()
+
+
+def test_environment_is_read_and_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(
+        monkeypatch,
+        SELFHEAL_PORT="9000",
+        SELFHEAL_NAMESPACES="shop, bank,",
+        SELFHEAL_OBSERVE="true",
+        SELFHEAL_LOG_LEVEL="INFO",
+        SELFHEAL_STATE_DIR="~/state",
+        SELFHEAL_SETTLE_SECONDS="5",
+        SELFHEAL_ATTEMPTS="2",
+    )
+    assert settings.port == 9000
+    assert settings.namespaces == ("shop", "bank")
+    assert settings.observe
+    assert settings.log_level == "info"
+    assert settings.state_dir == Path.home() / "state"
+    ports = settings.ports_config()
+    assert ports.timing.settle.total_seconds() == 5
+    assert ports.limits.attempts == 2
+    assert ports.observe_only
+    assert ports.namespaces == ("shop", "bank")
+
+
+def test_options_win_over_the_environment_and_none_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SELFHEAL_PORT", "9000")
+    assert Settings.load(port=9001).port == 9001
+    assert Settings.load(port=None).port == 9000
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("SELFHEAL_POLCY_FILE", "did you mean SELFHEAL_POLICY_FILE?"),
+        ("SELFHEAL_NAMESPACE", "did you mean SELFHEAL_NAMESPACES?"),
+        ("SELFHEAL_TOKENFILE", "did you mean SELFHEAL_TOKEN_FILE?"),
+        ("SELFHEAL_XQZW", ".env.example"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_near_match(key: str, hint: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(hint)) as refused:
+        refuse_unknown({key: "x"})
+    assert key in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "SELFHEAL_URL",
+        "SELFHEAL_CLUSTER_STATE",
+        "SELFHEAL_SERVICE_HOST",
+        "SELFHEAL_SERVICE_PORT",
+        "SELFHEAL_SERVICE_PORT_HTTP",
+        "SELFHEAL_PORT_8080_TCP_ADDR",
+        "SELFHEAL_METRICS_PORT",
+        "SELFHEAL_METRICS_SERVICE_HOST",
+        "PATH",
+    ],
+)
+def test_keys_of_others_are_left_alone(key: str) -> None:
+    refuse_unknown({key: "x"})
+
+
+def test_the_kubelets_service_link_is_not_taken_for_the_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(monkeypatch, SELFHEAL_PORT="tcp://10.96.0.12:80").port == 8080
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"SELFHEAL_PORT": "many"}, "SELFHEAL_PORT"),
+        ({"SELFHEAL_CONCURRENCY": "0"}, "SELFHEAL_CONCURRENCY"),
+        ({"SELFHEAL_LOG_LEVEL": "loud"}, "SELFHEAL_LOG_LEVEL"),
+        ({"SELFHEAL_INSECURE_BIND": "192.0.2.7"}, "not a loopback address"),
+        ({"SELFHEAL_INSECURE_BIND": "localhost"}, "not a loopback address"),
+        ({"SELFHEAL_INSECURE_BIND": "127.0.0.1", "SELFHEAL_TOKEN": TOKEN}, "exclude each other"),
+        ({"SELFHEAL_TOKEN_FILE": "/t", "SELFHEAL_TOKEN": TOKEN}, "exclude each other"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_named(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], said: str
+) -> None:
+    with pytest.raises(SettingsError, match=said):
+        load(monkeypatch, **environ)
+
+
+def test_a_refused_token_is_not_repeated_in_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(monkeypatch, SELFHEAL_TOKEN=TOKEN, SELFHEAL_PORT="x", SELFHEAL_TOKEN_FILE="/t")
+    assert TOKEN not in str(refused.value)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1"])
+def test_loopback_addresses_may_go_without_token(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    assert load(monkeypatch, SELFHEAL_INSECURE_BIND=address).bind_address == address
+
+
+def test_the_example_file_documents_every_key_and_no_other() -> None:
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^#?\s?(SELFHEAL_[A-Z_]+)=", text, flags=re.MULTILINE))
+    assert documented == known_keys()

@@ -1,0 +1,189 @@
+"""The form every action takes: arguments, preconditions, request, postcondition, inverse.
+
+An `Action` is a value (what to do to what).  An `Executor` knows one family member of them: it reads the situation,
+says whether the action makes sense in it, builds the one API call, and says afterwards whether the call did what it
+should. All of it is pure but `read`; the call itself is made in one place, `tools.guard.door`, which first sends the
+same bytes as a server-side dry run and checks that nothing but the declared fields changes.
+
+The rule: an executor never decides *that* something is done, and never calls the API to write.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from tools.cluster.resources import Resource, Verb, WriteRequest
+from tools.guard.verdict import Refused
+from tools.jsontypes import JsonObject, digest
+from tools.refs import ActionId, IncidentId, ObjectRef
+
+ACTION_ID = "selfheal.dev/action-id"
+INCIDENT_ID = "selfheal.dev/incident-id"
+OWN_PREFIX = "selfheal.dev/"
+"""Annotations under this prefix are our marks; they never count as a difference."""
+
+
+class Action(BaseModel):
+    """One typed operation.  Subclasses add a `Literal` tag `action` and their arguments; nothing else gets in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def tool(self) -> str:
+        """The tag: the name of the action on the whitelist."""
+        return str(self.model_dump(include={"action"})["action"])
+
+    @property
+    def target(self) -> ObjectRef:
+        """The object that is written."""
+        raise NotImplementedError
+
+    @property
+    def digest(self) -> str:
+        """One string per operation and arguments: what "the same action again" means."""
+        arguments: JsonObject = self.model_dump(mode="json")
+        return digest(arguments)
+
+
+class InverseKind(StrEnum):
+    """What can be said about taking the action back."""
+
+    EXACT = "exact"
+    """Every field that changed is restored to the byte by one compare-and-swap."""
+    BY_CONTROLLER = "by_controller"
+    """A controller restores the state by itself (it replaces an evicted pod); there is nothing for us to undo."""
+    NONE = "none"
+    """It cannot be taken back: a person must agree first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """One right the action needs, as RBAC spells it."""
+
+    verb: Verb
+    resource: Resource
+    subresource: str = ""
+
+
+def _nothing() -> JsonObject:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What an executor read for one action, at one moment.
+
+    `live` is the target as the API server holds it; `support` is whatever else the executor decides on, under keys that
+    only this executor knows (the revision to go back to, the owner of a pod).
+    """
+
+    live: JsonObject
+    support: JsonObject = field(default_factory=_nothing)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What is written onto the target, so that a later reader knows who did it and a restart knows that it happened."""
+
+    action_id: ActionId
+    incident_id: IncidentId
+
+
+class Reader(Protocol):
+    """The reading half of `tools.cluster.client.Cluster`."""
+
+    async def get(
+        self, resource: Resource, name: str, namespace: str | None = None, *, subresource: str | None = None
+    ) -> JsonObject:
+        """One object; NotFound when it is not there."""
+        ...
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+        limit: int = 500,
+    ) -> list[JsonObject]:
+        """All objects that match, over all pages."""
+        ...
+
+
+class Applied(StrEnum):
+    """What reading the object back says about a write whose answer was lost."""
+
+    YES = "yes"
+    """The object bears the action's mark, or its effect cannot be anybody else's."""
+    NO = "no"
+    """The object is as it was before: the write did not happen."""
+    UNKNOWN = "unknown"
+    """Neither can be shown.  Unknown state means stop and tell."""
+
+
+A = TypeVar("A", bound=Action)
+
+
+class Executor(ABC, Generic[A]):
+    """One action in full.  Instances hold no state."""
+
+    action_type: ClassVar[type[Action]]
+    description: ClassVar[str]
+    """One paragraph for people and models: what it does, when it helps, what it costs."""
+    declared_fields: ClassVar[tuple[str, ...]]
+    """JSON pointers of the fields that may change; a pointer covers everything below it.  Status, metadata that the
+    server manages and our own marks are always permitted.  A segment `*` stands for any one segment; `fields` narrows
+    it.  Empty for calls that remove the target."""
+    permissions: ClassVar[tuple[Permission, ...]]
+    """What RBAC must grant for the write (reads are granted once, for all)."""
+    reads: ClassVar[tuple[Permission, ...]] = ()
+    """What must be readable for this action alone, beyond what every installation reads."""
+    inverse_kind: ClassVar[InverseKind]
+    disrupts: ClassVar[bool]
+    """Whether running pods may be replaced or removed by it."""
+    moves_replicas: ClassVar[bool] = False
+    """Whether it writes the replica count, which an autoscaler may own."""
+    waits_for_rollout: ClassVar[bool] = True
+    """Whether a rollout under way stands against it.  False for what only clears away a pod that has failed."""
+
+    @abstractmethod
+    async def read(self, action: A, cluster: Reader) -> Situation:
+        """Read the target and what the decision needs.  Raises `ToolError`: NotFound when the target is not there."""
+
+    @abstractmethod
+    def precondition(self, action: A, situation: Situation) -> Refused | None:
+        """None when the action makes sense in this situation; pure."""
+
+    @abstractmethod
+    def request(self, action: A, situation: Situation, mark: Mark) -> WriteRequest:
+        """The one API call, with uid and resourceVersion of `situation.live` as its preconditions; pure.
+
+        Before: `precondition` gave None for the same situation.
+        """
+
+    @abstractmethod
+    def postcondition(self, action: A, before: Situation, after: Situation) -> Refused | None:
+        """None when `after`, read after the call, holds what the action promises.  It does not say that this healed."""
+
+    @abstractmethod
+    def was_applied(self, action: A, before: Situation, now: JsonObject | None, mark: Mark) -> Applied:
+        """Read-back after a crash or a lost answer; `now` is the target as it stands, None when it is gone; pure."""
+
+    def fields(self, action: A, situation: Situation) -> tuple[str, ...]:  # noqa: ARG002 - for overriding
+        """Exact JSON pointers of what this very request may change; within `declared_fields`."""
+        return self.declared_fields
+
+    def approval_reasons(self, action: A, situation: Situation) -> tuple[str, ...]:  # noqa: ARG002 - for overriding
+        """Sentences saying why a person must agree although the policy would not ask; empty when none must.  Pure."""
+        return ()
+
+    def settles(self, action: A) -> Sequence[ObjectRef]:
+        """The workloads whose health tells whether the action helped; the target itself unless overridden."""
+        return (action.target,)

@@ -1,0 +1,1 @@
+"""Executors of the actions that write Kubernetes objects."""

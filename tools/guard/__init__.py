@@ -1,0 +1,1 @@
+"""Whether an action may happen, and the only door through which it can."""

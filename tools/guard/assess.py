@@ -1,0 +1,179 @@
+"""Assessing an order: read the world, ask every check, show the server the exact bytes.  Nothing is written.
+
+The rule: what passes here is bytes, not an intention: the request that was dry-run is the request that is sent.
+
+Neighbours: `guard` lists the checks, `observe` reads for them, `door` sends what passed.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+from tools.clock import Clock
+from tools.cluster.client import Blocked
+from tools.errors import Conflict, Denied, NotFound, ToolError, Transient
+from tools.executors.base import InverseKind, Mark, Situation
+from tools.executors.inverse import record
+from tools.guard.checks import budget
+from tools.guard.checks.mode import approval_reasons, declared_mode
+from tools.guard.diff import diff
+from tools.guard.guard import ON_THE_EFFECT, ON_THE_ORDER, ON_THE_WORLD, judge
+from tools.guard.observe import RETRY_AFTER, Observer
+from tools.guard.orders import Order, Ready
+from tools.guard.policy import Mode, Policy, strictest
+from tools.guard.verdict import ReasonCode, Refused
+from tools.guard.wire import Wire
+from tools.guard.world import AnyExecutor, Effect, Unreadable, World
+
+log = logging.getLogger(__name__)
+
+TRIES: Final = 4
+"""How often to begin anew because somebody else wrote to the object in between (mostly a status update)."""
+_PAUSE: Final = timedelta(milliseconds=100)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An order that passed every check, with what the dry run showed."""
+
+    ready: Ready
+    effect: Effect
+
+
+class Backoff:
+    """Short pauses of uneven length, so that two who met do not meet again."""
+
+    def __init__(self, clock: Clock, jitter: Callable[[], float] = random.random) -> None:
+        """`jitter` gives numbers from 0 to 1."""
+        self._clock = clock
+        self._jitter = jitter
+
+    async def wait(self) -> None:
+        """Between 50 and 150 milliseconds."""
+        await self._clock.sleep(_PAUSE * (0.5 + self._jitter()))
+
+
+class Assessor:
+    """The checks over one cluster and one ledger."""
+
+    def __init__(
+        self,
+        *,
+        observer: Observer,
+        wire: Wire,
+        policy: Policy,
+        clock: Clock,
+        executors: Mapping[str, AnyExecutor],
+        own_namespace: str | None,
+        backoff: Backoff,
+    ) -> None:
+        """Keep the parts."""
+        self._observer = observer
+        self._wire = wire
+        self._policy = policy
+        self._clock = clock
+        self._executors = executors
+        self._own_namespace = own_namespace
+        self._backoff = backoff
+
+    def world(self, order: Order) -> World:
+        """The order and the moment; nothing read yet."""
+        return World(
+            order=order,
+            policy=self._policy,
+            own_namespace=self._own_namespace,
+            now=self._clock.now(),
+            executor=self._executors.get(order.action.tool),
+        )
+
+    async def assess(self, order: Order) -> Refused | Shown:
+        """Every check, in order; anew when the object was written between the read and the dry run."""
+        for _ in range(TRIES):
+            found = await self._once(order)
+            if found is not None:
+                return found
+            await self._backoff.wait()
+        return Refused(
+            code=ReasonCode.TARGET_CHANGED,
+            reason=f"{order.action.target} is being written by somebody else all the time.",
+            check="dry_run",
+            retry_after_seconds=RETRY_AFTER,
+        )
+
+    async def budget(self, order: Order) -> Refused | None:
+        """Only the budgets, as they stand now."""
+        world = await self._observer.books(self.world(order))
+        return judge((("budget", budget.check),), world)
+
+    async def _once(self, order: Order) -> Refused | Shown | None:
+        """None when the dry run met a conflict."""
+        world = self.world(order)
+        refused = judge(ON_THE_ORDER, world)
+        executor = world.executor
+        if refused is not None or executor is None:
+            return refused or _no(ReasonCode.TOOL_UNKNOWN, f"{order.action.tool} is not an enabled action.")
+        # While assessing no lock is needed; while acting it was taken before this.
+        world = replace(await self._observer.observe(world, executor), holds_lock=True)
+        refused = judge(ON_THE_WORLD, world)
+        if refused is not None or not isinstance(world.situation, Situation):
+            return refused or _no(ReasonCode.INPUT_UNREADABLE, f"{order.action.target} was not read.")
+        try:
+            return await self._show(world, executor, world.situation)
+        except Conflict:
+            return None
+        except Exception as error:  # an executor that cannot build its request is a no
+            log.exception("assess.failed", extra={"incident_id": order.incident_id})
+            what = f"{order.action.tool} on {order.action.target} cannot be prepared: {type(error).__name__}."
+            return _no(ReasonCode.INPUT_UNREADABLE, what)
+
+    async def _show(self, world: World, executor: AnyExecutor, situation: Situation) -> Refused | Shown:
+        """Build the bytes, send them as a dry run, compare, record the way back.  Raises Conflict."""
+        order = world.order
+        request = executor.request(order.action, situation, Mark(order.action_id, order.incident_id))
+        effect: Effect | Refused | Unreadable
+        try:
+            result = await self._wire.show(request)
+            effect = Effect(result, diff(situation.live, result)) if executor.declared_fields else Effect({}, ())
+        except Conflict:
+            raise
+        except ToolError as error:
+            effect = refusal_of_dry_run(error)
+        refused = judge(ON_THE_EFFECT, replace(world, effect=effect))
+        if refused is not None or not isinstance(effect, Effect):
+            return refused or _no(ReasonCode.DRY_RUN_REFUSED, f"{order.action.target}: there was no dry run.")
+        inverse = None
+        if executor.inverse_kind is InverseKind.EXACT:
+            paths = executor.fields(order.action, situation)
+            inverse = record(order.action.target, paths, situation.live, effect.result)
+            if inverse is None:
+                return _no(ReasonCode.UNDO_IMPOSSIBLE, f"No way back from {order.action.tool} could be recorded.")
+        reasons = approval_reasons(world, executor, situation)
+        mode = strictest(declared_mode(world), Mode.APPROVE if reasons else Mode.AUTO)
+        ready = Ready(mode, reasons, request, effect.changes, inverse, executor.inverse_kind, situation)
+        return Shown(ready, effect)
+
+
+def refusal_of_dry_run(error: ToolError) -> Refused | Unreadable:
+    """What the server's answer to a dry run means.  A server that gives none has refused nothing: it is unreadable."""
+    match error:
+        case Blocked():
+            seconds = error.delay.total_seconds() if error.delay is not None else 10.0
+            return Refused(code=ReasonCode.PDB_BLOCKED, reason=str(error), retry_after_seconds=seconds)
+        case Transient():
+            delay = error.delay.total_seconds() if error.delay is not None else RETRY_AFTER
+            return Unreadable(str(error), retry_after=delay)
+        case NotFound():
+            return Refused(code=ReasonCode.TARGET_GONE, reason=str(error))
+        case Denied():
+            return Refused(code=ReasonCode.API_FORBIDDEN, reason=str(error))
+        case _:
+            return Refused(code=ReasonCode.DRY_RUN_REFUSED, reason=str(error))
+
+
+def _no(code: ReasonCode, reason: str) -> Refused:
+    return Refused(code=code, reason=reason, check="assess")

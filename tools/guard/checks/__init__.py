@@ -1,0 +1,1 @@
+"""The checks of the guard, one pure function per file; their order is in `tools.guard.guard`."""

@@ -1,0 +1,75 @@
+"""What a write would change: the difference between an object and its server-side dry run, as JSON pointers.
+
+The rule: only what the server manages by itself is left out (status, managedFields, resourceVersion, generation) and
+our own marks on the object.  Anything else that differs is a change, whoever makes it: a mutating webhook that adds a
+container is seen here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from tools.executors.base import OWN_PREFIX
+from tools.executors.compare import same, without_nulls
+from tools.executors.patch import pointer, split
+from tools.jsontypes import JsonObject, JsonValue
+
+_MANAGED: Final = frozenset({"/status", "/metadata/managedFields", "/metadata/resourceVersion", "/metadata/generation"})
+_ANNOTATIONS: Final = ("metadata", "annotations")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One leaf that differs; None means that it is not there."""
+
+    path: str
+    before: JsonValue
+    after: JsonValue
+
+    def __str__(self) -> str:
+        return f"{self.path}: {_show(self.before)} -> {_show(self.after)}"
+
+
+def diff(before: JsonObject, after: JsonObject) -> tuple[Change, ...]:
+    """All leaves that differ, in order of their pointers.  Lists are compared by position."""
+    found: list[Change] = []
+    _walk((), without_nulls(before), without_nulls(after), found)
+    return tuple(sorted((c for c in found if not _is_managed(c.path)), key=lambda c: c.path))
+
+
+def outside(changes: Iterable[Change], declared: Iterable[str]) -> tuple[Change, ...]:
+    """The changes that lie under none of the `declared` pointers; `*` in a pointer stands for any one segment."""
+    allowed = [split(path) for path in declared]
+    return tuple(c for c in changes if not any(_covers(prefix, split(c.path)) for prefix in allowed))
+
+
+def _walk(path: tuple[str, ...], before: JsonValue, after: JsonValue, found: list[Change]) -> None:
+    if isinstance(before, dict | None) and isinstance(after, dict | None) and (before or after):
+        left, right = before or {}, after or {}
+        for key in left.keys() | right.keys():
+            _walk((*path, key), left.get(key), right.get(key), found)
+    elif isinstance(before, list) and isinstance(after, list):
+        for index in range(max(len(before), len(after))):
+            left_item = before[index] if index < len(before) else None
+            right_item = after[index] if index < len(after) else None
+            _walk((*path, str(index)), left_item, right_item, found)
+    elif not same(before, after):
+        found.append(Change(pointer(*path), before, after))
+
+
+def _is_managed(path: str) -> bool:
+    segments = split(path)
+    if len(segments) > 2 and segments[:2] == _ANNOTATIONS and segments[2].startswith(OWN_PREFIX):
+        return True
+    return any(path == managed or path.startswith(managed + "/") for managed in _MANAGED)
+
+
+def _covers(prefix: tuple[str, ...], path: tuple[str, ...]) -> bool:
+    return len(path) >= len(prefix) and all(p in {"*", s} for p, s in zip(prefix, path, strict=False))
+
+
+def _show(value: JsonValue) -> str:
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= 80 else text[:77] + "..."

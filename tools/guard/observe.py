@@ -1,0 +1,251 @@
+"""Reads the world that the checks decide on: the target, its owner and namespace, permission, pauses, history, budgets.
+
+The rule: whatever goes wrong in a read becomes `Unreadable` or `Missing` in the world, and so does an answer that is
+not of the promised shape; nothing is raised and nothing is guessed.  It never writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final, TypeGuard, TypeVar
+
+from tools.cluster.client import AccessQuestion
+from tools.cluster.resources import HPA, KNOWN, NAMESPACE, REPLICA_SET, Resource
+from tools.errors import NotFound, ToolError, Transient
+from tools.executors.base import Situation
+from tools.executors.kubernetes.workload import SCALED_OBJECT
+from tools.guard.ports import ClusterPort, LedgerPort
+from tools.guard.world import AnyExecutor, Counts, Missing, Unreadable, World
+from tools.jsontypes import JsonObject, dig_str
+from tools.ledger.records import ActionRecord, PlanStart
+from tools.refs import ObjectRef
+
+RETRY_AFTER: Final = 1.0
+"""Seconds to wait after a transient failure when the other side did not say."""
+
+T = TypeVar("T")
+
+
+class _Garbage(Exception):  # noqa: N818 - never leaves this module
+    """An answer that is not of the promised shape."""
+
+
+async def attempt(read: Awaitable[object], accept: Callable[[object], T], what: str) -> T | Missing | Unreadable:
+    """Wait for a read and accept its answer; every failure becomes a value."""
+    try:
+        return accept(await read)
+    except NotFound:
+        return Missing(what)
+    except Transient as error:
+        delay = error.delay.total_seconds() if error.delay is not None else RETRY_AFTER
+        return Unreadable(str(error), retry_after=delay)
+    except _Garbage:
+        return Unreadable("the answer is not of the promised shape")
+    except ToolError as error:
+        return Unreadable(str(error))
+    except Exception as error:  # noqa: BLE001 - an unreadable input is a no, whatever broke it
+        return Unreadable(f"{type(error).__name__}: {error}")
+
+
+def resource_of(ref: ObjectRef) -> Resource | None:
+    """The API resource of a kind we can name; None for any other."""
+    return REPLICA_SET if ref.kind == REPLICA_SET.kind else KNOWN.get(ref.kind)
+
+
+class Observer:
+    """Fills a `World` from one cluster and one ledger."""
+
+    def __init__(self, cluster: ClusterPort, ledger: LedgerPort) -> None:
+        """Keep both; nothing is read yet."""
+        self._cluster = cluster
+        self._ledger = ledger
+
+    async def observe(self, world: World, executor: AnyExecutor) -> World:
+        """The same world with everything read but the dry run and the lock."""
+        situation, namespace, autoscalers, permitted, books = await asyncio.gather(
+            self.situation(world, executor),
+            self._namespace(world),
+            self._autoscalers(world, executor),
+            self._permitted(world, executor),
+            self.books(world),
+        )
+        owner = await self._owner(world, situation)
+        return replace(
+            books, situation=situation, namespace=namespace, autoscalers=autoscalers, permitted=permitted, owner=owner
+        )
+
+    async def situation(self, world: World, executor: AnyExecutor) -> Situation | Missing | Unreadable:
+        """The target, as its executor reads it."""
+        target = world.order.action.target
+        read = executor.read(world.order.action, self._cluster)
+
+        def accept(answer: object) -> Situation:
+            if not isinstance(answer, Situation) or not _is_named(answer.live, target.name):
+                raise _Garbage
+            return answer
+
+        return await attempt(read, accept, str(target))
+
+    async def books(self, world: World) -> World:
+        """The same world with what the ledger says: pause, history, last plan, counts."""
+        order, now, ledger = world.order, world.now, self._ledger
+        where = order.action.target.namespace or ""
+        paused, history, last, counts = await asyncio.gather(
+            attempt(ledger.paused_until(where, now), _moment, "the pause"),
+            attempt(ledger.actions_of(order.incident_id), _records, "the incident"),
+            attempt(ledger.last_plan(order.owner_uid), _plan, "the last plan"),
+            self.counts(world),
+        )
+        return replace(
+            world,
+            paused_until=_present(paused),
+            history=_present(history),
+            last_plan=_present(last),
+            counts=counts,
+        )
+
+    async def counts(self, world: World) -> Counts | Unreadable:
+        """How many plans were started in the windows of the policy."""
+        plans, order, now, ledger = world.policy.limits.plans, world.order, world.now, self._ledger
+
+        def since(seconds: int) -> datetime:
+            return now - timedelta(seconds=seconds)
+
+        owner, namespace, cluster = await asyncio.gather(
+            attempt(ledger.plans_since(since(plans.owner.seconds), owner_uid=order.owner_uid), _count, "plans"),
+            attempt(
+                ledger.plans_since(since(plans.namespace.seconds), namespace=order.owner.namespace or ""),
+                _count,
+                "plans",
+            ),
+            attempt(ledger.plans_since(since(plans.cluster.seconds)), _count, "plans"),
+        )
+        for found in (owner, namespace, cluster):
+            if not isinstance(found, int):
+                return _present(found)
+        return Counts(_number(owner), _number(namespace), _number(cluster))
+
+    async def live(self, ref: ObjectRef) -> JsonObject | Missing | Unreadable:
+        """One object as it stands."""
+        resource = resource_of(ref)
+        if resource is None:
+            return Unreadable(f"selfheal does not know how to read a {ref.kind}")
+        read = self._cluster.get(resource, ref.name, ref.namespace if resource.namespaced else None)
+        return await attempt(read, _named(ref.name), str(ref))
+
+    async def _owner(
+        self, world: World, situation: Situation | Missing | Unreadable
+    ) -> JsonObject | Missing | Unreadable:
+        if world.order.owner == world.order.action.target:
+            return situation.live if isinstance(situation, Situation) else situation
+        return await self.live(world.order.owner)
+
+    async def _namespace(self, world: World) -> JsonObject | Missing | Unreadable:
+        name = world.order.action.target.namespace or ""
+        return await attempt(self._cluster.get(NAMESPACE, name), _named(name), f"namespace {name}")
+
+    async def _permitted(self, world: World, executor: AnyExecutor) -> bool | Unreadable:
+        """Ask for every right the call needs on this very object."""
+        target = world.order.action.target
+        needed = [p for p in executor.permissions if p.resource.kind == target.kind]
+        if not needed:
+            return Unreadable(f"{world.order.action.tool} names no right for a {target.kind}")
+        for right in needed:
+            resource = right.resource
+            question = AccessQuestion(
+                right.verb, resource.group, resource.plural, right.subresource, target.namespace, target.name
+            )
+            answer = await attempt(self._cluster.can_i(question), _yes_or_no, "the access review")
+            if answer is not True:
+                return False if answer is False else _present(answer)
+        return True
+
+    async def _autoscalers(self, world: World, executor: AnyExecutor) -> tuple[JsonObject, ...] | Unreadable:
+        """Everything in the namespace that may own a replica count.  A cluster without KEDA has no ScaledObjects."""
+        if not executor.moves_replicas:
+            return ()
+        namespace = world.order.action.target.namespace or ""
+        found: list[JsonObject] = []
+        for resource in (HPA, SCALED_OBJECT):
+            listed = await attempt(self._cluster.list(resource, namespace), _objects, resource.plural)
+            if isinstance(listed, Missing) and resource is SCALED_OBJECT:
+                continue
+            if isinstance(listed, Missing | Unreadable):
+                return _present(listed)
+            found += [{"kind": resource.kind, **item} for item in listed]
+        return tuple(found)
+
+
+def _present(value: T | Missing | Unreadable) -> T | Unreadable:
+    """What cannot be missing was not read properly when it is."""
+    return Unreadable(f"the server has no such thing as {value.what}") if isinstance(value, Missing) else value
+
+
+def _number(value: int | Missing | Unreadable) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _is_object(answer: object) -> TypeGuard[JsonObject]:
+    return isinstance(answer, dict)
+
+
+def _is_list(answer: object) -> TypeGuard[list[object]]:
+    return isinstance(answer, list)
+
+
+def _is_named(document: JsonObject, name: str) -> bool:
+    return dig_str(document, "metadata", "name") == name and bool(dig_str(document, "metadata", "uid"))
+
+
+def _named(name: str) -> Callable[[object], JsonObject]:
+    def accept(answer: object) -> JsonObject:
+        if not _is_object(answer) or not _is_named(answer, name):
+            raise _Garbage
+        return answer
+
+    return accept
+
+
+def _objects(answer: object) -> list[JsonObject]:
+    if not _is_list(answer):
+        raise _Garbage
+    items = [item for item in answer if _is_object(item)]
+    if len(items) != len(answer):
+        raise _Garbage
+    return items
+
+
+def _yes_or_no(answer: object) -> bool:
+    if not isinstance(answer, bool):
+        raise _Garbage
+    return answer
+
+
+def _moment(answer: object) -> datetime | None:
+    if answer is not None and not (isinstance(answer, datetime) and answer.tzinfo is not None):
+        raise _Garbage
+    return answer
+
+
+def _records(answer: object) -> tuple[ActionRecord, ...]:
+    if not _is_list(answer):
+        raise _Garbage
+    items = tuple(item for item in answer if isinstance(item, ActionRecord))
+    if len(items) != len(answer):
+        raise _Garbage
+    return items
+
+
+def _plan(answer: object) -> PlanStart | None:
+    if answer is not None and not isinstance(answer, PlanStart):
+        raise _Garbage
+    return answer
+
+
+def _count(answer: object) -> int:
+    if not isinstance(answer, int) or isinstance(answer, bool) or answer < 0:
+        raise _Garbage
+    return answer

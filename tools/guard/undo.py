@@ -1,0 +1,198 @@
+"""Taking one action back: the recorded inverse as a compare-and-swap, with its own intent, dry run and audit lines.
+
+The rule: only what we wrote is restored, and only while it still stands as we wrote it.  Every try begins with a read,
+so a crash or a lost answer in the middle is found and never repeated blindly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from pydantic import ValidationError
+
+from tools.clock import Clock
+from tools.errors import Conflict, ToolError, Transient
+from tools.executors.base import Applied, InverseKind, Mark
+from tools.executors.inverse import Inverse
+from tools.executors.kubernetes.common import mark_of
+from tools.guard.assess import TRIES, Backoff
+from tools.guard.books import Books
+from tools.guard.diff import diff, outside
+from tools.guard.intents import inverse_of, uid_of
+from tools.guard.observe import RETRY_AFTER, Observer, resource_of
+from tools.guard.orders import Again, Undoing, UndoneBy, undo_id_of
+from tools.guard.readback import ReadBack
+from tools.guard.verdict import ReasonCode, Refused
+from tools.guard.wire import Wire
+from tools.guard.world import AnyExecutor, Missing, Unreadable
+from tools.jsontypes import JsonObject
+from tools.ledger.records import ActionRecord, ActionState, Intent
+
+_OPEN: Final = frozenset({ActionState.INTENDED, ActionState.UNKNOWN})
+
+
+class Undoer:
+    """Undoes actions of one cluster.  The caller holds the owner's lock."""
+
+    def __init__(
+        self,
+        *,
+        observer: Observer,
+        wire: Wire,
+        books: Books,
+        clock: Clock,
+        executors: Mapping[str, AnyExecutor],
+        backoff: Backoff,
+    ) -> None:
+        """Keep the parts."""
+        self._observer = observer
+        self._wire = wire
+        self._books = books
+        self._clock = clock
+        self._executors = executors
+        self._backoff = backoff
+        self._read_back = ReadBack(observer, clock)
+
+    async def undo(self, found: ActionRecord) -> Undoing:
+        """See `Door.undo`.  Raises BooksClosed."""
+        state = await self._settled_state(found)
+        if isinstance(state, Again):
+            return state
+        intent = found.intent
+        match state:
+            case ActionState.UNDONE:
+                return UndoneBy(by="inverse", sentence=f"{intent.tool} was taken back before.", resumed=True)
+            case ActionState.NOT_APPLIED:
+                return UndoneBy(by="nothing", sentence=f"{intent.tool} on {intent.target} never happened.")
+            case ActionState.INTENDED | ActionState.UNKNOWN:
+                return no(ReasonCode.UNKNOWN_OUTCOME, f"It cannot be told whether {intent.tool} happened.")
+            case ActionState.APPLIED:
+                return await self._undo_applied(intent)
+
+    async def _settled_state(self, found: ActionRecord) -> ActionState | Again:
+        """Before taking something back: whether it happened at all."""
+        executor = self._executors.get(found.intent.tool)
+        if found.state not in _OPEN or executor is None:
+            return found.state
+        try:
+            action = executor.action_type.model_validate(found.intent.arguments)
+        except ValidationError:
+            return found.state
+        applied = await self._read_back.of_action(executor, action, found.intent)
+        if isinstance(applied, Unreadable):
+            return Again(delay_seconds=applied.retry_after or RETRY_AFTER, error=applied.reason)
+        if applied is Applied.UNKNOWN:
+            return found.state
+        state = ActionState.APPLIED if applied is Applied.YES else ActionState.NOT_APPLIED
+        sentence = f"Reading {found.intent.target} back showed {found.intent.tool} as {state.value}."
+        await self._books.conclude(found.intent, state, sentence)
+        return state
+
+    async def _undo_applied(self, intent: Intent) -> Undoing:
+        inverse = inverse_of(intent)
+        if inverse is None:
+            return await self._without_inverse(intent)
+        for _ in range(TRIES):
+            outcome = await self._once(intent, inverse)
+            if outcome is not None:
+                return outcome
+            await self._backoff.wait()
+        return Again(delay_seconds=RETRY_AFTER, error=f"{intent.target} is being written by somebody else")
+
+    async def _without_inverse(self, intent: Intent) -> Undoing:
+        executor = self._executors.get(intent.tool)
+        if executor is None or executor.inverse_kind is not InverseKind.BY_CONTROLLER:
+            return no(ReasonCode.UNDO_IMPOSSIBLE, f"{intent.tool} on {intent.target} has no recorded inverse.")
+        await self._books.mark_undone(intent.action_id)
+        sentence = f"There is nothing to take back: a controller restores by itself what {intent.tool} did."
+        return UndoneBy(by="controller", sentence=sentence)
+
+    async def _once(  # noqa: PLR0911 - one return for each thing the read may show
+        self, intent: Intent, inverse: Inverse
+    ) -> Undoing | None:
+        """One try; None when somebody else wrote in between."""
+        live = await self._observer.live(intent.target)
+        if isinstance(live, Missing):
+            return no(ReasonCode.TARGET_GONE, f"{intent.target} does not exist any more.")
+        if isinstance(live, Unreadable):
+            if live.retry_after is not None:
+                return Again(delay_seconds=live.retry_after, error=live.reason)
+            return no(ReasonCode.INPUT_UNREADABLE, f"Could not read {intent.target}: {live.reason}")
+        if uid_of(live) != inverse.uid:
+            return no(ReasonCode.TARGET_UID_MISMATCH, f"{intent.target} is another object than the one we changed.")
+        earlier = await self._books.find(undo_id_of(intent.action_id))
+        if mark_of(live) == undo_id_of(intent.action_id) or inverse.is_restored(live):
+            return await self._already_undone(intent, earlier)
+        foreign = inverse.foreign(live)
+        if foreign:
+            what = f"Somebody changed {', '.join(foreign)} of {intent.target} after us; undoing would overwrite that."
+            return no(ReasonCode.ROLLBACK_CONFLICT, what)
+        return await self._swap(intent, inverse, live, earlier)
+
+    async def _swap(  # noqa: PLR0911 - one return for each way it can end
+        self, intent: Intent, inverse: Inverse, live: JsonObject, earlier: ActionRecord | None
+    ) -> Undoing | None:
+        """Pause, dry run, intent, call, outcome.  None on a conflict."""
+        until = await self._books.paused_until(intent.target.namespace or "")
+        if until is not None and until > self._clock.now():
+            return no(ReasonCode.PAUSED, f"An operator paused acting here until {until.isoformat()}.")
+        resource = resource_of(intent.target)
+        if resource is None:
+            return no(ReasonCode.UNDO_IMPOSSIBLE, f"selfheal does not write a {intent.target.kind}.")
+        request = inverse.request(resource, live, Mark(undo_id_of(intent.action_id), intent.incident_id))
+        try:
+            result = await self._wire.show(request)
+        except Conflict:
+            return None
+        except ToolError as error:
+            return _said(error)
+        wrong = _beyond(inverse, live, result)
+        if wrong:
+            return no(ReasonCode.DIFF_OUT_OF_BOUNDS, f"Undoing {intent.tool} on {intent.target}: {wrong}.")
+        undoing = self._books.intent_to_undo(intent, inverse, request, live, result)
+        committed = await self._books.intend(undoing if earlier is None else earlier.intent)
+        try:
+            answer = await self._wire.send(request, committed)
+        except Conflict:
+            return None  # the next read tells a foreign change from a status update, and our own lost try from both
+        except ToolError as error:
+            return _said(error)
+        except Exception as error:  # noqa: BLE001 - it may have happened: the next try reads before it does anything
+            return Again(delay_seconds=RETRY_AFTER, error=f"{type(error).__name__}: {error}")
+        sentence = f"Took back {intent.tool} on {intent.target}: {len(inverse.fields)} field(s) restored."
+        await self._books.conclude(committed.intent, ActionState.APPLIED, sentence, audit_id=answer.audit_id)
+        await self._books.mark_undone(intent.action_id)
+        return UndoneBy(by="inverse", sentence=sentence)
+
+    async def _already_undone(self, intent: Intent, earlier: ActionRecord | None) -> UndoneBy:
+        """Everything is as it was: by an earlier try of ours, or by somebody else."""
+        if earlier is None:
+            await self._books.mark_undone(intent.action_id)
+            return UndoneBy(by="nothing", sentence=f"{intent.target} is as it was before {intent.tool} already.")
+        sentence = f"Reading {intent.target} back showed that {intent.tool} had been taken back."
+        if earlier.state in _OPEN:
+            await self._books.conclude(earlier.intent, ActionState.APPLIED, sentence)
+        await self._books.mark_undone(intent.action_id)
+        return UndoneBy(by="inverse", sentence=sentence, resumed=True)
+
+
+def no(code: ReasonCode, reason: str) -> Refused:
+    """A refusal to undo."""
+    return Refused(code=code, reason=reason, check="undo")
+
+
+def _beyond(inverse: Inverse, live: JsonObject, result: JsonObject) -> str:
+    """What the dry run shows beyond the restoration, in words; empty when it restores exactly."""
+    excess = outside(diff(live, result), [field.path for field in inverse.fields])
+    if excess:
+        return "; ".join(str(change) for change in excess[:3])
+    return "" if inverse.is_restored(result) else "the fields would not be as they were"
+
+
+def _said(error: ToolError) -> Undoing:
+    """What an error of a call means for the undoing; transient ones are read back by the next try."""
+    if isinstance(error, Transient):
+        delay = error.delay.total_seconds() if error.delay is not None else RETRY_AFTER
+        return Again(delay_seconds=delay, error=str(error))
+    return no(ReasonCode.API_FORBIDDEN, str(error))

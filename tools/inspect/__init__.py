@@ -1,0 +1,1 @@
+"""Read-only investigation tools for one incident.  Nothing here can write."""

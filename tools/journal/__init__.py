@@ -1,0 +1,1 @@
+"""What changed: revision history, exact differences, and the revisions that were seen healthy."""

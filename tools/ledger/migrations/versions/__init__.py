@@ -1,0 +1,1 @@
+"""One file a revision, forward only; file names carry the revision's number."""

@@ -1,0 +1,137 @@
+"""The whitelist: every action there is, each with its executor, as one typed tool.
+
+The rule: what is not in `ALL` cannot be done, whoever asks.  A model is shown `schemas` and answers with proposals;
+`parse` makes a typed action of a proposal; only the enforcer takes `tools`, which lead through the guarded door.
+
+Neighbours: `executors.actions` has the models, `guard.door` acts, the deployment takes `permissions` for its role and
+the transport takes `allow_rules`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, create_model
+
+from tools.cluster.allowlist import Rule
+from tools.executors.actions import ACTIONS, AnyAction
+from tools.executors.base import Executor, Permission
+from tools.executors.kubernetes.pod import DeletePodExecutor, EvictPodExecutor
+from tools.executors.kubernetes.resources import DEFAULT_FACTOR, SetResourcesExecutor
+from tools.executors.kubernetes.workload import (
+    RestartWorkloadExecutor,
+    RollbackWorkloadExecutor,
+    ScaleWorkloadExecutor,
+)
+from tools.guard.door import Door
+from tools.guard.orders import OrderContext, Outcome
+from tools.jsontypes import JsonObject
+
+if TYPE_CHECKING:
+    from langchain_core.tools import StructuredTool
+
+AnyExecutor: TypeAlias = Executor[Any]
+"""An executor whose action type is known only at run time; this module pairs them."""
+
+ALL: Final[Mapping[str, type[AnyExecutor]]] = {
+    "rollback_workload": RollbackWorkloadExecutor,
+    "restart_workload": RestartWorkloadExecutor,
+    "scale_workload": ScaleWorkloadExecutor,
+    "set_resources": SetResourcesExecutor,
+    "evict_pod": EvictPodExecutor,
+    "delete_pod": DeletePodExecutor,
+}
+
+
+def executors(
+    enabled: Iterable[str] | None = None, *, resources_factor: int = DEFAULT_FACTOR
+) -> dict[str, AnyExecutor]:
+    """The enabled actions (None: all) with their executors.  Raises ValueError for a name that is no action."""
+    built: dict[str, AnyExecutor] = {}
+    for name in _checked(enabled):
+        if name == "set_resources":
+            built[name] = SetResourcesExecutor(resources_factor)
+        else:
+            built[name] = ALL[name]()
+    return built
+
+
+def parse(name: str, arguments: Mapping[str, object]) -> AnyAction:
+    """A proposal as a typed action.  Raises `pydantic.ValidationError` for a name or argument that is not permitted."""
+    return ACTIONS.validate_python({**arguments, "action": name})
+
+
+def arguments_of(name: str) -> type[BaseModel]:
+    """The arguments of an action as a model without the tag; nothing else gets in."""
+    fields = {key: field for key, field in ALL[name].action_type.model_fields.items() if key != "action"}
+    definitions: dict[str, Any] = {key: (field.annotation, field) for key, field in fields.items()}
+    config = ConfigDict(extra="forbid", frozen=True)
+    made: type[BaseModel] = create_model(f"{ALL[name].action_type.__name__}Arguments", __config__=config, **definitions)
+    return made
+
+
+def schemas(enabled: Iterable[str] | None = None) -> list[JsonObject]:
+    """The enabled actions as tool specifications for a chat model.  A call of one is a proposal and nothing more."""
+    return [
+        {
+            "type": "function",
+            "function": {
+                "name": name,
+                "description": ALL[name].description,
+                "parameters": arguments_of(name).model_json_schema(),
+            },
+        }
+        for name in _checked(enabled)
+    ]
+
+
+def tools(door: Door, context: OrderContext) -> dict[str, StructuredTool]:
+    """Each enabled action of the door as a typed tool that carries out one order.
+
+    `await tool.ainvoke(arguments)` gives what `Door.act` gives.  Arguments that do not conform raise before anything
+    is read.
+    """
+    from langchain_core.tools import StructuredTool  # half a second that a rules-only start need not spend
+
+    return {
+        name: StructuredTool.from_function(
+            coroutine=_through(door, context, name),
+            name=name,
+            description=ALL[name].description,
+            args_schema=arguments_of(name),
+        )
+        for name in door.enabled
+    }
+
+
+def permissions(enabled: Iterable[str] | None = None) -> tuple[Permission, ...]:
+    """What a role must grant for the enabled actions, beyond the reads that every installation has; no duplicates."""
+    needed: dict[tuple[str, str, str, str], Permission] = {}
+    for name in _checked(enabled):
+        for right in (*ALL[name].permissions, *ALL[name].reads):
+            needed[right.resource.group, right.resource.plural, right.subresource, right.verb] = right
+    return tuple(needed[key] for key in sorted(needed))
+
+
+def allow_rules(enabled: Iterable[str] | None = None) -> tuple[Rule, ...]:
+    """The same for the transport's allow-list."""
+    return tuple(
+        Rule(right.verb, right.resource.group, right.resource.plural, right.subresource)
+        for right in permissions(enabled)
+    )
+
+
+def _through(door: Door, context: OrderContext, name: str) -> Callable[..., Awaitable[Outcome]]:
+    async def act(**arguments: object) -> Outcome:
+        return await door.act(context.order(parse(name, arguments)))
+
+    return act
+
+
+def _checked(enabled: Iterable[str] | None) -> tuple[str, ...]:
+    wanted = frozenset(ALL if enabled is None else enabled)
+    unknown = wanted - frozenset(ALL)
+    if unknown:
+        raise ValueError(f"no such action: {', '.join(sorted(unknown))}; there are: {', '.join(ALL)}")
+    return tuple(name for name in ALL if name in wanted)
