@@ -2,7 +2,7 @@
 
 The rule: what could not be read is named in `unseen`, never left out silently; everything that people wrote (messages,
 logs, values) is redacted and cut before it is kept.  Neighbours: `graph.facts` turns objects into facts,
-`graph.signals` judges, `tools.journal` knows the history.
+`graph.signals` judges, `graph.missing` doubts, `tools.journal` knows the history.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from graph.facts import container_specs, event_facts, pod_facts, workload_facts
 from graph.incident import (
     CandidateRevert,
+    EventFacts,
     Evidence,
     Family,
     Incident,
@@ -21,18 +22,22 @@ from graph.incident import (
     Signal,
     WorkloadFacts,
 )
+from graph.missing import recheck
 from graph.ports import Ports
 from graph.rules.candidates import candidate_reverts, follows_rollout
+from graph.signals.contexts import is_rolling
 from graph.signals.look import look_at_pod, look_at_root
 from tools.cluster.objects import Pod, Workload
 from tools.cluster.resources import HPA, KNOWN, POD
 from tools.errors import NotFound, ToolError
 from tools.journal.revisions import History, read_history
 from tools.jsontypes import JsonObject, dig_int, dig_object, dig_str
+from tools.ledger.records import ActionRecord, ActionState
 from tools.redact import excerpt
 from tools.refs import ObjectRef, Pin
 
 ROLLING = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
+ROLLBACK = "rollback_workload"
 LOG_FAMILIES = frozenset({Family.CRASH, Family.MEMORY, Family.START})
 MAX_PODS, MAX_EVENTS, MAX_LOGS, LOG_LINES = 50, 30, 2, 40
 
@@ -41,7 +46,11 @@ async def gather(incident: Incident, ports: Ports) -> Evidence:
     """Everything a diagnosis needs.  Raises `Transient` when the API server does not answer; other gaps are named."""
     now = ports.clock.now()
     unseen = [f"{source} cannot be watched" for source in ports.mirror.unavailable()]
+    await ports.good.load(incident.target_uid)  # without a watcher nobody else has
     seen = look(incident, ports)
+    signals, unread = await recheck(seen.signals, ports.cluster, now)
+    seen = seen.model_copy(update={"signals": signals})
+    unseen += unread
     resource = KNOWN.get(incident.target.kind)
     if resource is None:
         # A custom controller owns the pods: what they say is evidence, but their owner is nothing we know how to read.
@@ -58,15 +67,17 @@ async def gather(incident: Incident, ports: Ports) -> Evidence:
     )
     failing = {s.revision for s in seen.signals if s.confirmed and s.revision}
     good = await ports.ledger.good_revisions(incident.target_uid)
+    workload = _mirrored(incident, ports)
     candidates: tuple[CandidateRevert, ...] = ()
     recent = False
     if history is not None:
-        candidates = candidate_reverts(history, good=good, failing=failing)
+        tried = tried_revisions(history, await ports.ledger.actions_of(incident.id))
+        candidates = candidate_reverts(history, good=good, failing=failing, tried=tried)
         recent = follows_rollout(
             history,
             failing=failing,
             confirmed={g.revision_hash for g in good},
-            rollout_in_progress=_is_rolling(seen.workload),
+            rollout_in_progress=workload is not None and is_rolling(workload),
             now=now,
         )
     return seen.model_copy(
@@ -83,30 +94,54 @@ async def gather(incident: Incident, ports: Ports) -> Evidence:
     )
 
 
+def tried_revisions(history: History, actions: Sequence[ActionRecord]) -> frozenset[str]:
+    """Hashes of the revisions that `actions` went back to in vain, for all three kinds; pure.
+
+    An intent holds the name of the object that held the revision: numbers change when a revision is gone back to.
+    """
+    names = {
+        dig_str(record.intent.before, "support", "name")
+        for record in actions
+        if record.intent.tool == ROLLBACK and record.intent.undoes is None and _was_in_vain(record)
+    }
+    return frozenset(revision.hash for revision in history.revisions if revision.name in names)
+
+
+def _was_in_vain(record: ActionRecord) -> bool:
+    made = record.state in {ActionState.APPLIED, ActionState.UNKNOWN}
+    return record.state is ActionState.UNDONE or (made and record.verified is False)
+
+
 def look(incident: Incident, ports: Ports) -> Evidence:
     """What the watch shows of the incident's target at this moment; costs no request."""
     now = ports.clock.now()
-    target = incident.target
-    workload = None
-    if target.kind in ROLLING:
-        workload = ports.mirror.workload(target.kind, target.namespace, target.name)
-        if workload is not None and workload.metadata.uid != incident.target_uid:
-            workload = None
+    workload = _mirrored(incident, ports)
     pods = _pods_of(incident, ports)
     if workload is not None:
         signals = look_at_root(workload, ports.contexts, now)
     else:
         signals = [s for p in pods for s in look_at_pod(p, ports.contexts, now)]
-    notes = [event_facts(e) for p in pods for e in ports.mirror.events_for(p.metadata.uid)]
-    notes += [event_facts(e) for e in ports.mirror.events_for(incident.target_uid)]
-    notes.sort(key=lambda e: e.last_seen.timestamp() if e.last_seen else 0.0)
     return Evidence(
         observed_at=now,
         workload=workload_facts(workload, current_hash(workload, ports)) if workload is not None else None,
         pods=_pods(pods),
         signals=tuple(signals[:50]),
-        events=tuple(notes[-MAX_EVENTS:]),
+        events=_events([incident.target_uid, *(p.metadata.uid for p in pods)], ports),
     )
+
+
+def _mirrored(incident: Incident, ports: Ports) -> Workload | None:
+    """The target in the life that the incident is about, as the watch shows it."""
+    target = incident.target
+    found = ports.mirror.workload(target.kind, target.namespace, target.name) if target.kind in ROLLING else None
+    return found if found is not None and found.uid == incident.target_uid else None
+
+
+def _events(uids: Sequence[str], ports: Ports) -> tuple[EventFacts, ...]:
+    """The newest that were said about any of them, oldest first."""
+    notes = [event for uid in dict.fromkeys(uids) for event in ports.mirror.events_for(uid)]
+    notes.sort(key=lambda e: e.last_time.timestamp() if e.last_time else 0.0)
+    return tuple(event_facts(event) for event in notes[-MAX_EVENTS:])
 
 
 def _pods_of(incident: Incident, ports: Ports) -> list[Pod]:
@@ -120,17 +155,13 @@ def _pods_of(incident: Incident, ports: Ports) -> list[Pod]:
 
 def current_hash(workload: Workload, ports: Ports) -> str:
     """What the pods of the present revision bear, as far as the watch knows; "" when it does not."""
-    return ports.contexts.for_workload(workload, ports.clock.now()).revision or ""
+    return ports.contexts.present_revision(workload) or ""
 
 
 def _pods(pods: Sequence[Pod]) -> tuple[PodFacts, ...]:
     """Failing ones first, so that a cut never hides them."""
-    facts = [pod_facts(p) for p in pods]
-    return tuple(sorted(facts, key=lambda f: (f.ready, str(f.ref)))[:MAX_PODS])
-
-
-def _is_rolling(work: WorkloadFacts | None) -> bool:
-    return work is not None and (work.updated < work.desired or work.observed_generation < work.generation)
+    chosen = sorted(pods, key=lambda p: (p.is_ready, p.namespace, p.name))[:MAX_PODS]
+    return tuple(pod_facts(p) for p in chosen)
 
 
 def _with_revision(work: WorkloadFacts | None, history: History | None) -> WorkloadFacts | None:
@@ -177,9 +208,7 @@ async def _logs(seen: Evidence, ports: Ports) -> tuple[LogExcerpt, ...]:
             except ToolError:
                 continue
             if text.strip():
-                excerpts.append(
-                    LogExcerpt(pod=pod, container=container, previous=previous, text=excerpt(text, 8192))
-                )
+                excerpts.append(LogExcerpt(pod=pod, container=container, previous=previous, text=excerpt(text, 8192)))
                 break
     return tuple(excerpts)
 

@@ -128,6 +128,9 @@ class Incident(Value):
     family: Family
     source: Source
     opened_at: datetime
+    detected_at: datetime | None = None
+    """When our watch had the status update that confirmed the first signal, or when that signal's grace ended; None for
+    incidents that somebody asked for."""
     signals: tuple[Signal, ...] = Field(max_length=20)
 
 
@@ -282,6 +285,8 @@ class FromSignal(Value):
     signal: Signal
     target: ObjectRef
     target_uid: str
+    detected_at: datetime | None = None
+    """When the status update that confirmed it was received, or when its grace ended."""
 
 
 class FromReference(Value):

@@ -39,8 +39,9 @@ async def admit(trigger: FromSignal | FromReference, ports: Ports) -> Admitted |
     After: the incident's row is durable.  Raises `ToolError` when the cluster or the ledger cannot be reached.
     """
     now = ports.clock.now()
+    detected = None
     match trigger:
-        case FromSignal(signal=signal, target=target, target_uid=uid):
+        case FromSignal(signal=signal, target=target, target_uid=uid, detected_at=detected):
             source = Source.WATCHER
         case FromReference(ref=ref, source=source, note=note):
             try:
@@ -59,6 +60,7 @@ async def admit(trigger: FromSignal | FromReference, ports: Ports) -> Admitted |
         family=signal.family,
         source=source,
         opened_at=now,
+        detected_at=detected,
         signals=(signal,),
     )
     record, created = await ports.ledger.open_incident(as_record(incident, Status.OPEN, ports))

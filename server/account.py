@@ -44,6 +44,8 @@ class IncidentLine(View):
     reason: str
     """The newest signal's reason code."""
     opened_at: datetime
+    detected_at: datetime | None
+    """When our watch had the update that confirmed it, or its grace ended; None when somebody asked for a look."""
     closed_at: datetime | None
     sentence: str
     """The last word, or what is going on."""
@@ -131,6 +133,9 @@ class Times(View):
 
     signal_to_incident: float | None
     signal_to_first_write: float | None
+    """The grace of a signal that had to stay for a while is in it; the next one is without."""
+    detection_to_first_write: float | None
+    """From the status update that confirmed the signal (or the end of its grace) to the first intent."""
     signal_to_recovered: float | None
 
 
@@ -146,6 +151,8 @@ class Account(View):
     family: str
     source: str
     opened_at: datetime
+    detected_at: datetime | None
+    """When our watch had the update that confirmed it, or its grace ended; None when somebody asked for a look."""
     closed_at: datetime | None
     seconds: Times
     signals: tuple[Signal, ...]
@@ -170,6 +177,7 @@ def incident_line(record: IncidentRecord) -> IncidentLine:
         family=incident.family.value,
         reason=newest,
         opened_at=record.opened_at,
+        detected_at=incident.detected_at,
         closed_at=record.closed_at,
         sentence=dig_str(record.result, "resolution", "sentence") or _going_on(record),
     )
@@ -196,6 +204,7 @@ def account_of(
         family=incident.family.value,
         source=incident.source.value,
         opened_at=record.opened_at,
+        detected_at=incident.detected_at,
         closed_at=record.closed_at,
         seconds=_times(incident, actions, result),
         signals=incident.signals,
@@ -302,6 +311,7 @@ def _times(incident: Incident, actions: Sequence[ActionRecord], result: Executio
     return Times(
         signal_to_incident=_between(seen, incident.opened_at),
         signal_to_first_write=_between(seen, first),
+        detection_to_first_write=_between(incident.detected_at, first),
         signal_to_recovered=_between(seen, recovered),
     )
 

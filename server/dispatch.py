@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol, TypeAlias
 
@@ -29,6 +28,7 @@ from graph.ports import Ports
 from graph.runner import Waiting
 from server.logging import get_logger
 from server.parse import Unreadable, parse_document
+from server.tickets import Dropped, Ended, Outcome, Running, StoppingError, Ticket, Waits
 from tools.errors import Permanent, Transient
 from tools.guard.verdict import ReasonCode
 from tools.ledger.errors import LedgerError
@@ -38,6 +38,8 @@ from tools.refs import IncidentId
 _LOG = get_logger(__name__)
 TRIGGERS: TypeAdapter[FromSignal | FromReference] = TypeAdapter(Trigger)
 WATCHER_SOURCE = Source.WATCHER.value
+MOST_OPEN = 10_000
+"""Open incidents read at the start; one per workload, so a cluster of that many broken workloads."""
 FIRST_DELAY = timedelta(milliseconds=500)
 LONGEST_DELAY = timedelta(seconds=30)
 
@@ -64,91 +66,9 @@ class Healer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The incident is closed; this is its last word."""
-
-    result: ExecutionResult
-
-
-@dataclass(frozen=True, slots=True)
-class Waits:
-    """A plan waits for a person."""
-
-    waiting: Waiting
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """No incident came of it."""
-
-    code: str
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """Not at its end; durable, and worked on (after a restart again).  The id is None before the admission."""
-
-    incident_id: IncidentId | None
-
-
-Outcome: TypeAlias = Ended | Waits | Dropped | Running
 Run: TypeAlias = Callable[[], Awaitable[ExecutionResult | Waiting | None]]
 Admission: TypeAlias = Callable[[FromSignal | FromReference, Ports], Awaitable[Admitted | Unknown]]
 EndListener: TypeAlias = Callable[[IncidentRecord], Awaitable[None]]
-
-
-class StoppingError(Exception):
-    """The service is draining and takes nothing new.  Remedy: send it again to the next instance."""
-
-
-class Ticket:
-    """What whoever submitted an entry holds: the way to its incident and to its outcome."""
-
-    def __init__(self, entry_id: str, draining: asyncio.Event) -> None:
-        loop = asyncio.get_running_loop()
-        self.entry_id = entry_id
-        self.incident_id: IncidentId | None = None
-        self.joined = False
-        """Whether the incident was open before this entry came."""
-        self._draining = draining
-        self._admitted: asyncio.Future[None] = loop.create_future()
-        self._outcome: asyncio.Future[Outcome] = loop.create_future()
-
-    def admit(self, incident_id: IncidentId, *, joined: bool) -> None:
-        """An incident works on it."""
-        self.incident_id = incident_id
-        self.joined = joined
-        if not self._admitted.done():
-            self._admitted.set_result(None)
-
-    def settle(self, outcome: Outcome) -> None:
-        """This is what became of it; the first word counts."""
-        if not self._admitted.done():
-            self._admitted.set_result(None)
-        if not self._outcome.done():
-            self._outcome.set_result(outcome)
-
-    async def admitted(self, timeout: timedelta | None = None) -> IncidentId | None:
-        """The incident's id as soon as it has one; None when it has none in time or never will."""
-        await self._first_of(self._admitted, timeout)
-        return self.incident_id
-
-    async def result(self, timeout: timedelta | None = None) -> Outcome:
-        """The outcome, or `Running` when it is not there in time or the service is stopping."""
-        await self._first_of(self._outcome, timeout)
-        return self._outcome.result() if self._outcome.done() else Running(self.incident_id)
-
-    async def _first_of(self, future: asyncio.Future[Any], timeout: timedelta | None) -> None:
-        if future.done():
-            return
-        drained = asyncio.ensure_future(self._draining.wait())
-        seconds = timeout.total_seconds() if timeout is not None else None
-        try:
-            await asyncio.wait({future, drained}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            drained.cancel()
 
 
 class Dispatcher:
@@ -192,19 +112,24 @@ class Dispatcher:
 
     async def decide(self, incident_id: IncidentId, decision: Approved | Declined) -> Outcome:
         """Give a waiting incident its answer and run it on.  KeyError when it does not wait here."""
-        wait = self._waits.pop(incident_id, None)
-        if wait is None or incident_id in self._runs:
+        if incident_id not in self._waits or incident_id in self._runs:
             raise KeyError(incident_id)
+        wait = self._waits.pop(incident_id)
         if wait is not asyncio.current_task():
             wait.cancel()
         return await asyncio.shield(self._start(incident_id, lambda: self._healer.decide(incident_id, decision)))
 
     async def recover(self) -> int:
         """Take up what an earlier process left: open incidents first, then entries nobody looked at.  Their number."""
-        records = await self._ports.ledger.incidents(open_only=True)
+        records = await self._ports.ledger.incidents(open_only=True, limit=MOST_OPEN)
         for record in records:
             self._targets[record.target_uid] = record.id
-            await self._take_up(record)
+            try:
+                await self._take_up(record)
+            except Exception as error:  # noqa: BLE001 -- one record of another version must not keep the rest from starting
+                _LOG.exception("incident.broken", incident_id=record.id)
+                await self._escalate(record.id, error)
+                del self._targets[record.target_uid]
         entries = await self._ports.ledger.waiting()
         for entry in entries:
             trigger = trigger_of(entry)

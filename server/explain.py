@@ -93,7 +93,7 @@ def _by_policy(ref: ObjectRef, modes: tuple[ModeLine, ...], ports: Ports) -> lis
         (Mode.APPROVE, "Each plan waits for a person"),
     ):
         if modes and all(line.mode == mode.value for line in modes):
-            found.append(f"{meaning}: mode {mode.value}, by {modes[0].because}.")
+            found.append(f"{meaning}: mode {mode.value} ({modes[0].because}).")
     return found
 
 

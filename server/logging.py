@@ -18,20 +18,27 @@ from tools.redact import redact, redact_value, visible
 
 EVENTS: dict[str, str] = {
     "service.open": "The ledger and the cluster are open and requests are taken; the view may still be filling.",
+    "service.listening": "The socket listens; `port` is the real one.",
+    "service.watching": "The watcher runs, without HTTP.",
     "service.stopped": "Everything is closed.",
     "dispatch.recovered": "Open incidents and unread entries of an earlier process were taken up.",
     "dispatch.cut_off": "The drain ran out; these incidents go on after the next start.",
     "entry.delayed": "An accepted entry waits for the API server.",
     "entry.broken": "An accepted entry could not be taken up; its row stays in the inbox.",
     "incident.opened": "The watcher saw a confirmed signal and an incident works on it.",
-    "incident.delayed": "A run waits for the API server or the ledger and goes on.",
     "incident.waiting": "A plan waits for a person.",
     "incident.broken": "A run broke off; it is escalated.",
     "incident.unwritten": "Not even the escalation could be written; the next start takes the incident up.",
     "incident.untold": "An incident ended and a listener failed.",
     "incident.closed": "An incident ended; `sentence` says how.",
-    "watcher.skipped": "A signal opened nothing, and why.",
+    "watcher.syncing": "The first lists are not complete after half a minute; `waits_for` names them.",
+    "watcher.blind": "Some kinds of objects cannot be seen; `cannot_see` says which and why.",
+    "watcher.dropped": "A signal was accepted and no incident came of it; `sentence` says why.",
+    "watcher.unaccepted": "The ledger did not take a signal; the object is looked at again.",
+    "watcher.good_unwritten": "A last known good revision could not be recorded; it is tried again.",
+    "watcher.good_unread": "Earlier known good revisions of an owner could not be read.",
     "watcher.broken": "One look at one object failed; the watch goes on.",
+    "watcher.died": "The watch ended by a defect and begins anew.",
     "request.unavailable": "A question could not be answered: the cluster or the ledger does not answer.",
     "request.defect": "A request stopped at a defect of ours.",
 }
@@ -77,11 +84,12 @@ def configure_logging(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(_LEVELS[level])
-    for name in ("httpx", "httpcore", "aiosqlite", "asyncio", "uvicorn.access"):
+    for name in ("httpx", "httpcore", "aiosqlite", "alembic", "asyncio", "uvicorn.access"):
         logging.getLogger(name).setLevel(max(_LEVELS[level], logging.WARNING))
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+        logging.getLogger(name).setLevel(max(_LEVELS[level], logging.WARNING))  # our own events tell start and stop
 
 
 def redact_event(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

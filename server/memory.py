@@ -18,9 +18,9 @@ from graph.plan import Status
 Symptom: TypeAlias = tuple[Reason, str, str]
 """Reason, container ("" for the whole object) and revision ("" where there is none)."""
 LONGEST_QUIET = timedelta(hours=6)
-AFTER_CLEARED = timedelta(seconds=30)
-"""An incident that found nothing wrong: the signal was there for the watcher and gone for the analyzer."""
-RESTING = frozenset({Status.ESCALATED, Status.REFUSED, Status.OBSERVED, Status.CLEARED})
+MOMENT = timedelta(seconds=30)
+"""After an end at which nothing was wrong (healed, cleared), for a symptom that the watcher sees all the same."""
+RESTING = frozenset({Status.ESCALATED, Status.REFUSED, Status.OBSERVED})
 
 
 def symptom_of(signal: Signal) -> Symptom:
@@ -44,15 +44,29 @@ class Memory:
         self._quiet = quiet
         self._rests: dict[str, dict[Symptom, Rest]] = {}
 
-    def ended(self, owner_uid: str, status: Status, signals: Iterable[Signal], now: datetime) -> None:
-        """An incident of this owner ended; `signals` are what it was opened for and what is still to be seen."""
-        if status not in RESTING:
+    def ended(
+        self,
+        owner_uid: str,
+        status: Status,
+        *,
+        opened_for: Iterable[Signal],
+        still_seen: Iterable[Signal] = (),
+        now: datetime,
+    ) -> None:
+        """An incident of this owner ended.
+
+        A healed one forgives what it was opened for; what is seen all the same rests for a moment, so that two opinions
+        on when something is over cannot chase each other.
+        """
+        if status is Status.HEALED:
             self._rests.pop(owner_uid, None)
-            return
+            opened_for = ()
         rests = self._rests.setdefault(owner_uid, {})
-        for symptom in {symptom_of(s) for s in signals}:
-            times = rests[symptom].times + 1 if symptom in rests and status is not Status.CLEARED else 1
+        for symptom in {symptom_of(s) for s in (*opened_for, *still_seen)}:
+            times = rests[symptom].times + 1 if symptom in rests and status in RESTING else 1
             rests[symptom] = Rest(now + self._pause(status, times), status, times)
+        if not rests:
+            del self._rests[owner_uid]
 
     def resting(self, owner_uid: str, signal: Signal, now: datetime, *, may_act: bool) -> Rest | None:
         """The rest that keeps this signal from opening an incident; None when it may open one."""
@@ -73,7 +87,7 @@ class Memory:
         self._rests.pop(owner_uid, None)
 
     def _pause(self, status: Status, times: int) -> timedelta:
-        if status is Status.CLEARED:
-            return min(AFTER_CLEARED, self._quiet)
+        if status not in RESTING:
+            return min(MOMENT, self._quiet)
         doublings: int = min(times - 1, 16)
         return min(self._quiet * (1 << doublings), max(LONGEST_QUIET, self._quiet))

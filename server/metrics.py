@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
@@ -36,6 +36,7 @@ class Metrics:
 
     def __init__(self, tools: Iterable[str], gauges: Callable[[], Iterable[Metric]] | None = None) -> None:
         """`tools` are the names of all actions; `gauges` is asked at each scrape."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series per counter that nobody asks for
         self.registry = CollectorRegistry()
         self._tools = frozenset(tools)
         self._incidents = Counter(
@@ -50,7 +51,7 @@ class Metrics:
         )
         self._first_write = Histogram(
             "selfheal_first_write_seconds",
-            "From the status update as our watch received it to the first recorded intent to write.",
+            "From the status update that confirmed the signal, or the end of its grace, to the first recorded intent.",
             buckets=_FAST,
             registry=self.registry,
         )
@@ -62,7 +63,7 @@ class Metrics:
         )
         self._signal = Histogram(
             "selfheal_signal_seconds",
-            "From a signal as our watch received it to the incident that it opened.",
+            "From the status update that confirmed the signal, or the end of its grace, to its incident.",
             buckets=_FAST,
             registry=self.registry,
         )
@@ -86,12 +87,14 @@ class Metrics:
         for entry in audit:
             if entry.code in _CODES and entry.phase != "close":
                 self._refusals.labels(entry.code).inc()
+        detected = incident.detected_at
+        if detected is not None:
+            self._signal.observe(_seconds(detected, incident.opened_at))
+            if actions:
+                self._first_write.observe(_seconds(detected, min(a.intent.created_at for a in actions)))
         seen = seen_at(incident)
         if seen is None:
             return
-        self._signal.observe(_seconds(seen, incident.opened_at))
-        if actions:
-            self._first_write.observe(_seconds(seen, min(a.intent.created_at for a in actions)))
         if record.result is not None:
             recovered = ExecutionResult.model_validate(record.result).resolution.recovered_at
             if recovered is not None:

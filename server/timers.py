@@ -44,8 +44,8 @@ class Timers(Generic[K]):
         """Forget the key."""
         self._moments.pop(key, None)
 
-    async def due(self) -> K:
-        """Wait for the next key that is due, and forget it."""
+    async def due(self) -> tuple[K, datetime]:
+        """Wait for the next key that is due, and forget it; with the moment it was due at."""
         while True:
             self._sooner.clear()
             self._skip_stale()
@@ -57,7 +57,7 @@ class Timers(Generic[K]):
             if left <= timedelta(0):
                 heapq.heappop(self._heap)
                 del self._moments[key]
-                return key
+                return key, moment
             await self._sleep_or_sooner(left)
 
     def _skip_stale(self) -> None:

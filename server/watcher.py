@@ -18,15 +18,16 @@ import asyncio
 import uuid
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from graph.incident import FromSignal, Incident, Signal
 from graph.plan import Status
 from graph.ports import Ports
 from graph.signals.look import look_at_pod, look_at_root, look_at_workload
-from server.dispatch import WATCHER_SOURCE, Dispatcher, Dropped, StoppingError
+from server.dispatch import WATCHER_SOURCE, Dispatcher
 from server.logging import get_logger
 from server.memory import Memory, Rest
+from server.tickets import Dropped, StoppingError
 from server.timers import Timers
 from tools.cluster.objects import ClusterEvent, DaemonSet, Deployment, Pod, ReplicaSet, StatefulSet, Workload
 from tools.cluster.owners import root_owner
@@ -39,7 +40,6 @@ from tools.ledger.records import InboxEntry, IncidentRecord
 from tools.refs import ObjectRef
 
 _LOG = get_logger(__name__)
-GOOD_TICK = timedelta(seconds=1)
 RETRY = timedelta(seconds=5)
 """After the ledger refused an entry: the object is looked at again."""
 RECENT = 500
@@ -65,6 +65,7 @@ class Watcher:
         self._quiet = quiet
         self._memory = Memory(quiet)
         self._timers: Timers[ObjectRef] = Timers(ports.clock)
+        self._proving: Timers[str] = Timers(ports.clock)
         self._opening: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         dispatcher.on_end(self._ended)
@@ -109,7 +110,7 @@ class Watcher:
         for record in reversed(await self._ports.ledger.incidents(limit=RECENT)):
             if record.closed_at is not None and now - record.closed_at < self._quiet:
                 signals = Incident.model_validate(record.document).signals
-                self._memory.ended(record.target_uid, Status(record.status), signals, record.closed_at)
+                self._memory.ended(record.target_uid, Status(record.status), opened_for=signals, now=record.closed_at)
         for workload in self._ports.mirror.workloads():
             await self._ports.good.load(workload.uid)
 
@@ -117,25 +118,26 @@ class Watcher:
 
     def _handle(self, delta: AnyDelta) -> None:
         """One delta.  Never raises: one object that a detector cannot stand must not blind us for all others."""
+        at = delta.received_at or self._ports.clock.now()
         try:
             match delta.object:
                 case Pod() | ReplicaSet() | ClusterEvent() if delta.kind == "gone":
                     self._forget(delta.object)
                 case Pod() as pod:
-                    self._look_at_pod(pod)
+                    self._look_at_pod(pod, at)
                     self._keep_good(pod)
                 case Deployment() | StatefulSet() | DaemonSet() as workload:
-                    self._handle_workload(workload, delta)
+                    self._handle_workload(workload, delta, at)
                 case ReplicaSet() as replica_set:
-                    self._handle_replica_set(replica_set, is_new=delta.kind == "added")
+                    self._handle_replica_set(replica_set, at, is_new=delta.kind == "added")
                 case ClusterEvent(type="Warning") as event:
-                    self._look_at_named(event)
+                    self._look_at_named(event, at)
                 case _:
                     pass
         except Exception:  # noqa: BLE001 -- the boundary of one look; the watch goes on
             _LOG.exception("watcher.broken", object=str(delta.object.ref))
 
-    def _handle_workload(self, workload: Workload, delta: AnyDelta) -> None:
+    def _handle_workload(self, workload: Workload, delta: AnyDelta, at: datetime) -> None:
         if delta.kind == "gone":
             self._forget(workload)
             return
@@ -143,60 +145,69 @@ class Watcher:
             self._spawn(self._load_good(workload.uid))
         is_changed = delta.old is None or delta.old.metadata.generation != workload.metadata.generation
         if is_changed:  # a new spec changes what its pods' states mean
-            self._raise(look_at_root(workload, self._ports.contexts, self._ports.clock.now()), workload)
+            self._look_at_root(workload, at)
         else:
-            self._raise(look_at_workload(workload, self._ports.contexts, self._ports.clock.now()), workload)
+            self._look_at_workload(workload, at)
         self._keep_good(workload)
 
-    def _handle_replica_set(self, replica_set: ReplicaSet, *, is_new: bool) -> None:
+    def _handle_replica_set(self, replica_set: ReplicaSet, at: datetime, *, is_new: bool) -> None:
         """Its failures stand in the Deployment's conditions; pods that came before it could not be judged."""
         if is_new:
             for pod in self._ports.mirror.pods_of(replica_set.uid):
-                self._look_at_pod(pod)
+                self._look_at_pod(pod, at)
 
-    def _look_at_named(self, event: ClusterEvent) -> None:
+    def _look_at_named(self, event: ClusterEvent, at: datetime) -> None:
         """An Event is about something: look at that."""
         found = self._ports.mirror.find(event.regarding)
         match found:
             case Pod():
-                self._look_at_pod(found)
+                self._look_at_pod(found, at)
             case Deployment() | StatefulSet() | DaemonSet():
-                self._raise(look_at_workload(found, self._ports.contexts, self._ports.clock.now()), found)
+                self._look_at_workload(found, at)
             case ReplicaSet():
                 owner = self._root(found)
                 workload = self._ports.mirror.workload(owner.ref.kind, owner.ref.namespace, owner.ref.name)
                 if workload is not None:
-                    self._raise(look_at_workload(workload, self._ports.contexts, self._ports.clock.now()), workload)
+                    self._look_at_workload(workload, at)
             case _:
                 pass
 
-    def _look_at_pod(self, pod: Pod) -> None:
-        self._raise(look_at_pod(pod, self._ports.contexts, self._ports.clock.now()), pod)
+    def _look_at_pod(self, pod: Pod, at: datetime) -> None:
+        self._raise(look_at_pod(pod, self._ports.contexts, self._ports.clock.now()), pod, at)
+
+    def _look_at_workload(self, workload: Workload, at: datetime) -> None:
+        self._raise(look_at_workload(workload, self._ports.contexts, self._ports.clock.now()), workload, at)
+
+    def _look_at_root(self, workload: Workload, at: datetime) -> None:
+        self._raise(look_at_root(workload, self._ports.contexts, self._ports.clock.now()), workload, at)
 
     async def _look_again(self) -> None:
         """What is due: unconfirmed signals, quiet periods that are over, targets whose incident ended."""
         while True:
-            ref = await self._timers.due()
+            ref, at = await self._timers.due()
             try:
-                self._look_at_ref(ref)
+                self._look_at_ref(ref, at)
             except Exception:  # noqa: BLE001 -- as in `_handle`
                 _LOG.exception("watcher.broken", object=str(ref))
 
-    def _look_at_ref(self, ref: ObjectRef) -> None:
+    def _look_at_ref(self, ref: ObjectRef, at: datetime) -> None:
         mirror = self._ports.mirror
         if ref.kind == Pod.kind:
             pod = mirror.pod(ref.namespace or "", ref.name)
             if pod is not None:
-                self._look_at_pod(pod)
+                self._look_at_pod(pod, at)
             return
         workload = mirror.workload(ref.kind, ref.namespace, ref.name)
         if workload is not None:
-            self._raise(look_at_root(workload, self._ports.contexts, self._ports.clock.now()), workload)
+            self._look_at_root(workload, at)
 
     # From a signal to an incident
 
-    def _raise(self, signals: Sequence[Signal], seen_on: KubeObject) -> None:
-        """Submit what is confirmed and new; come back for what is not confirmed yet."""
+    def _raise(self, signals: Sequence[Signal], seen_on: KubeObject, at: datetime) -> None:
+        """Submit what is confirmed and new; come back for what is not confirmed yet.
+
+        `at` is when we received what was looked at, or when its grace ended: the time to the first write counts on.
+        """
         if not signals:
             return
         for signal in signals:
@@ -217,7 +228,7 @@ class Watcher:
             rest = self._memory.resting(owner.uid, signal, now, may_act=may_act)
             if rest is None:
                 self._opening.add(owner.uid)
-                self._spawn(self._open(signal, owner))
+                self._spawn(self._open(signal, owner, at))
                 return
             self._timers.at(owner.ref, rest.until)
 
@@ -230,11 +241,11 @@ class Watcher:
         own = mode_from_annotation(workload.metadata.annotations.get(MODE_ANNOTATION))
         return mode if own is None else strictest(mode, own)
 
-    async def _open(self, signal: Signal, owner: Owner) -> None:
+    async def _open(self, signal: Signal, owner: Owner, detected_at: datetime) -> None:
         """Submit, and hold the target until the incident has ended."""
         pause = timedelta(0)
         try:
-            trigger = FromSignal(signal=signal, target=owner.ref, target_uid=owner.uid)
+            trigger = FromSignal(signal=signal, target=owner.ref, target_uid=owner.uid, detected_at=detected_at)
             body = trigger.model_dump(mode="json")
             entry = InboxEntry(
                 id=uuid.uuid4().hex,
@@ -257,7 +268,8 @@ class Watcher:
             outcome = await ticket.result()
             if isinstance(outcome, Dropped):
                 _LOG.warning("watcher.dropped", target=str(owner.ref), code=outcome.code, sentence=outcome.sentence)
-                self._memory.ended(owner.uid, Status.ESCALATED, [signal], self._ports.clock.now())
+                now = self._ports.clock.now()
+                self._memory.ended(owner.uid, Status.ESCALATED, opened_for=[signal], now=now)
                 pause = self._quiet
         except StoppingError:
             return
@@ -273,10 +285,13 @@ class Watcher:
         now = self._ports.clock.now()
         target = record.target
         workload = self._ports.mirror.workload(target.kind, target.namespace, target.name)
-        signals = list(Incident.model_validate(record.document).signals)
+        still_seen: list[Signal] = []
         if workload is not None and workload.uid == record.target_uid:
-            signals += [s for s in look_at_root(workload, self._ports.contexts, now) if s.confirmed]
-        self._memory.ended(record.target_uid, Status(record.status), signals, now)
+            still_seen = [s for s in look_at_root(workload, self._ports.contexts, now) if s.confirmed]
+        opened_for = Incident.model_validate(record.document).signals
+        self._memory.ended(
+            record.target_uid, Status(record.status), opened_for=opened_for, still_seen=still_seen, now=now
+        )
         self._timers.at(target, now)
 
     def _root(self, item: KubeObject) -> Owner:
@@ -291,11 +306,16 @@ class Watcher:
         owner = self._root(item)
         workload = self._ports.mirror.workload(owner.ref.kind, owner.ref.namespace, owner.ref.name)
         if workload is not None:
-            self._ports.good.observe(workload, self._ports.mirror.pods_of(workload.uid))
+            due = self._ports.good.observe(workload, self._ports.mirror.pods_of(workload.uid))
+            if due is None:
+                self._proving.drop(workload.uid)
+            else:
+                self._proving.at(workload.uid, due)
 
     async def _confirm_good(self) -> None:
+        """Record what has proved itself.  A failed write is tried again with the next one that is due."""
         while True:
-            await self._ports.clock.sleep(GOOD_TICK)
+            await self._proving.due()
             try:
                 await self._ports.good.settle()
             except ToolError as error:

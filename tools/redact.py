@@ -46,7 +46,9 @@ _PAIR = re.compile(
 _NEAR = re.compile(
     rf"(?i)(?P<name>{_WORD})(?P<middle>(?:\s{{1,3}}(?:is|was))?[\s\"':=]{{1,4}})(?P<value>[A-Za-z0-9+/_=-]{{20,2000}})"
 )
-_FLAG = re.compile(rf"(?i)(?P<name>--?[\w-]{{0,40}}{_WORD})(?P<middle>\s{{1,3}})(?P<value>(?!-)[^\s\"']{{1,2000}})")
+_FLAG = re.compile(
+    rf"(?i)(?<![\w-])(?P<name>--?[\w-]{{0,40}}{_WORD})(?P<middle>\s{{1,3}})(?P<value>(?!-)[^\s\"']{{1,2000}})"
+)
 
 _HARMLESS_NAME = re.compile(r"(?i)(?:names?|refs?|files?|path|dir|seconds|ttl|count|enabled|optional)$|namespace")
 _HARMLESS_VALUES = (

@@ -36,7 +36,7 @@ _ABSTRACTIONS: Final = (
     (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"), "<time>"),
     (re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?\b"), "<address>"),
     (re.compile(r"\b(?:sha256:)?[0-9a-f]{12,64}\b"), "<hash>"),
-    (re.compile(r"\b\d+(?:\.\d+)?(?:ns|us|ms|s|m|h)\b"), "<duration>"),
+    (re.compile(r"\b(?:\d+(?:\.\d+)?(?:ns|us|ms|s|m|h))+\b"), "<duration>"),
     (re.compile(r"\d+"), "<n>"),
 )
 

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -96,10 +98,11 @@ class ModelClient:
         self._breaker = Breaker(config.retries, clock)
         read_key(config)
         self._http = httpx2.AsyncClient(
-            transport=_Capped(httpx2.AsyncHTTPTransport(), MAX_ANSWER_BYTES),
+            transport=_Capped(httpx2.AsyncHTTPTransport(verify=_tls(), proxy=config.proxy), MAX_ANSWER_BYTES),
             follow_redirects=False,
             timeout=httpx2.Timeout(config.bounds.call_seconds, connect=min(10.0, config.bounds.call_seconds)),
         )
+        self._unused = httpx2.Client(verify=_tls())  # the library wants one, and its own would read the environment
         self._chat = ChatOpenAI(
             model=config.model,
             base_url=config.base_url,
@@ -109,6 +112,7 @@ class ModelClient:
             temperature=config.temperature,
             max_completion_tokens=config.bounds.answer_tokens,
             http_async_client=self._http,
+            http_client=self._unused,
             use_responses_api=False,
             stream_usage=False,
         )
@@ -126,6 +130,7 @@ class ModelClient:
     async def close(self) -> None:
         """Close all connections.  Safe to repeat."""
         await self._http.aclose()
+        self._unused.close()
 
     async def ask(self, ask: Ask, budget: Budget) -> Reply | Refused:
         """The model's reply, or why there is none.  After: turns and tokens are counted in `budget`."""
@@ -184,6 +189,12 @@ class ModelClient:
             return False
         await self._clock.sleep(timedelta(seconds=seconds))
         return True
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """The machine's trusted authorities, read once: that takes longer than a request on loopback."""
+    return httpx2.create_ssl_context()
 
 
 class Breaker:

@@ -96,6 +96,8 @@ class ModelConfig:
     api_key: SecretStr | None = None
     api_key_file: Path | None = None
     """Read again for each request, so that a rotated key is taken; it goes before `api_key`."""
+    proxy: str | None = None
+    """Goes between; proxies of the environment are not used."""
     planning: Planning = Planning.AUTO
     investigation: Investigation = Investigation.AUTO
     temperature: float | None = None

@@ -6,6 +6,7 @@ taken out of them.  Neighbour: `client`, the only caller.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -106,7 +107,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
             seconds = (parsedate_to_datetime(raw) - now).total_seconds()
         except (TypeError, ValueError):
             return None
-    return max(0.0, seconds) if seconds == seconds else None  # noqa: PLR0124 - not a number
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def as_json(value: object) -> JsonValue:

@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from graph.incident import Evidence
 from graph.model.client import Ask, Reply, Schema
@@ -112,7 +112,9 @@ class Planner:
         if problem := _unusable(reply, messages):
             return problem
         assert isinstance(reply, Reply)  # noqa: S101 - `_unusable` has taken the refusals
-        told = (*messages, Reply.as_message(reply))
+        told = (*messages, AIMessage(content=reply.text))  # calls, if it made any, have no answer here
+        if reply.calls:
+            return _problem(ReasonCode.LLM_MALFORMED, "A tool was called where none is offered.", told)
         draft = read_draft(reply.text)
         return _Problem(draft, told) if isinstance(draft, Refused) else (draft, told)
 

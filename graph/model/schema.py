@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -122,8 +123,12 @@ def action_schema(action: type[Action]) -> JsonObject:
     return strict(action)
 
 
+@cache
 def strict(model: type[BaseModel]) -> JsonObject:
-    """The strict schema of a pydantic model.  Raises SchemaError naming the place that the subset cannot say."""
+    """The strict schema of a pydantic model; kept, so not to be changed.
+
+    Raises SchemaError naming the place that the subset cannot say.
+    """
     schema: JsonObject = TypeAdapter(model).json_schema()
     shown = _narrow(schema, dig_object(schema, "$defs"), model.__name__)
     shown.pop("description", None)

@@ -140,6 +140,10 @@ def _revert(revert: CandidateRevert) -> JsonValue:
 
 def _tried(evidence: Evidence, offer: Offer, refusals: tuple[Refused, ...]) -> JsonValue:
     offered = {r.to_revision for r in offer.reverts}
-    gone = [f"the revert to revision {c.to_revision}" for c in evidence.candidates if c.to_revision not in offered]
+    gone = [
+        f"the revert to revision {c.to_revision} is known to be bad or was tried"
+        for c in evidence.candidates
+        if c.to_revision not in offered
+    ]
     reasons = [f"[{r.code.value}] {r.reason}" for r in refusals[-MAX_TRIED:]]
     return [*gone, *reasons]

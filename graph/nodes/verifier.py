@@ -31,8 +31,8 @@ from graph.plan import (
 from graph.ports import Ports
 from graph.state import State
 
-STALE_SECONDS = 60.0
-"""A view older than this shows nothing (GR-03)."""
+STALE_SECONDS = 100.0
+"""A view older than this shows nothing; a quiet source speaks every minute or so by bookmark, and silence ends at 75 s."""
 _SHORTEST = timedelta(milliseconds=50)
 
 

@@ -14,7 +14,7 @@ from graph.plan import Step
 from graph.rules.case import Answer, Case, Hopeless, Remedy, Unclear
 from graph.rules.explains import explained
 from graph.rules.words import by_weight, differences, name_of, reasons_of, revision_of, sentence, standing, trouble
-from graph.signals.messages import is_own_eviction
+from graph.signals.messages import Pull, Refusal, classify_pull, classify_refusal, is_own_eviction
 from tools.executors.actions import DeletePod, RollbackWorkload
 
 _CONFIDENCE: Final = {Health.CONFIRMED: 0.95, Health.SERVING: 0.9, Health.UNKNOWN: 0.7, Health.BAD: 0.0}
@@ -111,7 +111,7 @@ def _both_fail(failing: Sequence[Signal], candidate: CandidateRevert, case: Case
 def _outside(failing: Sequence[Signal], candidate: CandidateRevert, case: Case) -> Hopeless | None:
     """A revision that works does not differ in what matters: the cause is not in the template."""
     unexplained = [s for s in by_weight(failing) if not explained(s, candidate)]
-    if not unexplained or case.others:
+    if not unexplained or case.others or _is_named(unexplained[0]):
         return None
     paths = differences(candidate.changes)
     differs = f"It differs from revision {candidate.to_revision} only in {paths}, which cannot be the cause:"
@@ -125,6 +125,17 @@ def _outside(failing: Sequence[Signal], candidate: CandidateRevert, case: Case) 
         advice=_advice(unexplained[0]),
         reasons=reasons_of(failing),
     )
+
+
+def _is_named(signal: Signal) -> bool:
+    """Whether the message names a cause outside by itself; then nothing needs to be concluded from differences."""
+    match signal.reason:
+        case Reason.IMAGE_PULL_FAILED:
+            return classify_pull(signal.message) is Pull.PASSING
+        case Reason.PODS_REFUSED:
+            return classify_refusal(signal.message) is not Refusal.UNKNOWN
+        case _:
+            return False
 
 
 def _advice(signal: Signal) -> str:

@@ -83,11 +83,10 @@ def _image(spec: list[FieldChange], container: str | None) -> list[FieldChange]:
 def _pull(spec: list[FieldChange], signal: Signal, candidate: CandidateRevert) -> list[FieldChange]:
     image = _image(spec, signal.container)
     match classify_pull(signal.message):
-        case Pull.UNTRUSTED:
-            # Only an image that ran here before is no way around the signature.
+        case Pull.UNTRUSTED | Pull.PASSING:
+            # Only an image that ran here before is no way around the signature, and is sure to run though the registry
+            # should be away: then it does not matter whose fault the pull is.
             return image if candidate.health in (Health.CONFIRMED, Health.SERVING) else []
-        case Pull.PASSING:
-            return []
         case Pull.LASTING | Pull.UNKNOWN:
             return [*image, *_matching(spec, _PULL)]
 

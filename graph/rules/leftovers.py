@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from graph.incident import Reason
+from graph.incident import Reason, Signal
 from graph.plan import Step
 from graph.rules.case import Answer, Case, Hopeless, Remedy
-from graph.rules.words import name_of, sentence
+from graph.rules.words import name_of, said_of, sentence
 from graph.signals.messages import is_own_eviction
 from tools.executors.actions import DeletePod
 
@@ -25,7 +25,7 @@ class Leftovers:
             return None
         own = [s for s in left if is_own_eviction(s.message)]
         if own:
-            return _own_fault(case, own[0].message)
+            return _own_fault(case, own[0])
         deletions = [
             DeletePod(action="delete_pod", namespace=s.object.namespace or "", name=s.object.name) for s in left
         ]
@@ -35,7 +35,7 @@ class Leftovers:
         return Remedy(
             cause="failed_pods_left",
             sentence=sentence(
-                f"{name_of(case.workload.ref)} has {len(left)} failed pods left behind ({left[0].message});"
+                f"{name_of(case.workload.ref)} has {len(left)} failed pods left behind ({said_of(left[0])});"
                 f" {case.workload.ready} of {case.workload.desired} pods are ready."
             ),
             confidence=0.95,
@@ -44,11 +44,11 @@ class Leftovers:
         )
 
 
-def _own_fault(case: Case, message: str) -> Hopeless:
+def _own_fault(case: Case, signal: Signal) -> Hopeless:
     return Hopeless(
         cause="local_storage_limit_too_low",
         sentence=sentence(
-            f"{name_of(case.workload.ref)} has pods evicted for breaking a limit of their own ({message})."
+            f"{name_of(case.workload.ref)} has pods evicted for breaking a limit of their own ({said_of(signal)})."
         ),
         advice="Raise the ephemeral-storage limit, or find what fills the disk; new pods will be evicted as well.",
         reasons=(Reason.POD_FAILED,),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -12,6 +13,22 @@ from tools.refs import ObjectRef
 
 SENTENCE: Final = 600
 _SAID: Final = 180
+_CAUSE: Final = 120
+"""A nested error longer than this is told by its end."""
+_CAUSE_LEAST: Final = 40
+"""A cause shorter than this is told with the step before it: `timeout` alone says little."""
+_NESTED: Final = frozenset(
+    {
+        Reason.IMAGE_NAME_INVALID,
+        Reason.IMAGE_PULL_FAILED,
+        Reason.CONFIG_MISSING,
+        Reason.CONTAINER_START_FAILED,
+        Reason.OUT_OF_MEMORY,
+    }
+)
+"""Whose messages are the kubelet's and the runtime's, error within error; other messages are the program's own words,
+or a controller's, and have no such order."""
+_QUOTED: Final = re.compile(r"\\?\"[^\"]{0,1000}\"|'[^']{0,1000}'")
 _RANK: Final = (
     Reason.IMAGE_NAME_INVALID,
     Reason.IMAGE_PULL_FAILED,
@@ -55,7 +72,7 @@ def reasons_of(signals: Iterable[Signal]) -> tuple[Reason, ...]:
 def trouble(signal: Signal, pods: Iterable[PodFacts] = ()) -> str:
     """What is wrong, as the end of a sentence that begins with a revision or a workload."""
     container = f"container {signal.container}" if signal.container else "its pods"
-    said = _said(signal.message)
+    said = said_of(signal)
     match signal.reason:
         case Reason.IMAGE_NAME_INVALID:
             return f"names an image that does not parse for {container}{_image(signal, pods)} ({said})"
@@ -124,5 +141,28 @@ def _image(signal: Signal, pods: Iterable[PodFacts]) -> str:
     return f" {image}" if image else ""
 
 
-def _said(message: str) -> str:
-    return excerpt(" ".join(message.split()), _SAID) or "no message"
+def said_of(signal: Signal) -> str:
+    """What the signal's message says, short enough for a sentence."""
+    text = " ".join(signal.message.split())
+    if signal.reason in _NESTED:
+        text = telling_end(text)
+    if signal.reason is Reason.UNSCHEDULABLE:
+        text = text.partition(" preemption: ")[0]
+    return excerpt(text, _SAID) or "no message"
+
+
+def telling_end(text: str) -> str:
+    """The innermost cause of a long nested error, with as much of the way to it as makes it understood.
+
+    A text of at most 120 characters is told whole; a longer one from the last colon that leaves 40 of them.
+    """
+    if len(text) <= _CAUSE:
+        return text
+    text = text.removesuffix(": unknown")  # the runtime's class for an error it has no class for
+    plain = _QUOTED.sub(lambda match: "x" * len(match[0]), text)
+    cut = len(text)
+    while (before := plain.rfind(": ", 0, cut)) >= 0 and len(text) - before - 2 <= _CAUSE:
+        cut = before
+        if len(text) - cut - 2 >= _CAUSE_LEAST:
+            break
+    return excerpt(text[cut + 2 :] if cut < len(text) else text, _CAUSE)

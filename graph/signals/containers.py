@@ -14,10 +14,24 @@ from typing import Final
 
 from graph.incident import Reason
 from graph.signals.context import PodContext
-from graph.signals.findings import AT_ONCE, DEBOUNCE, LONG, PASSING, PATIENT, SHORT, Finding
+from graph.signals.findings import (
+    AT_ONCE,
+    DEBOUNCE,
+    LONG,
+    NEW_PLACE,
+    NEW_VERSION,
+    PASSING,
+    PATIENT,
+    SECRET,
+    SETTINGS,
+    SHORT,
+    Finding,
+)
+from graph.signals.images import Novelty, novelty
 from graph.signals.messages import (
     Pull,
     classify_pull,
+    find_missing,
     is_busy_runtime,
     is_cache_lag,
     is_root_refusal,
@@ -90,6 +104,18 @@ def find_in_container(subject: Subject, context: PodContext, now: datetime) -> F
     return _waiting(subject, context) or _start_failure(subject, context) or _loop(subject, context, now)
 
 
+def is_plainly_well(subject: Subject, now: datetime) -> bool:
+    """Whether `find_in_container` finds nothing in any context; false where only the context can tell."""
+    state = subject.status.state
+    if state.running is not None:
+        ended = subject.newest_end
+        return ended is None or not _is_failure(ended, subject.role) or not _is_looping(subject, now)
+    done = state.terminated
+    if done is None or subject.role is not Role.INIT:
+        return False
+    return done.exit_code == 0 and done.reason not in _START_REASONS
+
+
 def _waiting(subject: Subject, context: PodContext) -> Finding | None:
     waiting = subject.status.state.waiting
     if waiting is None:
@@ -109,7 +135,7 @@ def _waiting(subject: Subject, context: PodContext) -> Finding | None:
         case "RunContainerError":
             found = _not_started(text, name, fresh=fresh)
         case reason if reason in _PULL_REASONS:
-            found = _pull_failure(text, name, context)
+            found = _pull_failure(text, subject, context)
         case reason if reason in _RUNTIME_REASONS:
             grace = LONG if is_busy_runtime(text) else SHORT if fresh else PASSING
             found = Finding(Reason.CONTAINER_START_FAILED, text, grace, name)
@@ -118,20 +144,27 @@ def _waiting(subject: Subject, context: PodContext) -> Finding | None:
     return found
 
 
-def _pull_failure(text: str, name: str, context: PodContext) -> Finding:
+def _pull_failure(text: str, subject: Subject, context: PodContext) -> Finding:
     """While the kubelet backs off, old versions no longer say why: then the first message still holds."""
+    name = subject.status.name
     kind = classify_pull(text)
     earlier = context.seen.get((Reason.IMAGE_PULL_FAILED, name))
     if kind is Pull.UNKNOWN and earlier is not None:
         text, kind = earlier.message, classify_pull(earlier.message)
-    match kind:
-        case Pull.LASTING | Pull.UNTRUSTED:
-            grace = DEBOUNCE if context.is_fresh else PASSING
-        case Pull.PASSING:
-            grace = LONG
-        case Pull.UNKNOWN:
-            grace = PASSING
-    return Finding(Reason.IMAGE_PULL_FAILED, text, grace, name)
+    return Finding(Reason.IMAGE_PULL_FAILED, text, _pull_grace(kind, subject.spec.image, context), name)
+
+
+def _pull_grace(kind: Pull, image: str, context: PodContext) -> timedelta:
+    """An image that the rollout brought is suspect by itself; one that was there before is not."""
+    if kind in (Pull.LASTING, Pull.UNTRUSTED):
+        return DEBOUNCE if context.is_fresh else PASSING
+    match novelty(image, context.other_images) if context.is_updating else Novelty.UNKNOWN:
+        case Novelty.PLACE:
+            return NEW_PLACE
+        case Novelty.VERSION:
+            return NEW_VERSION
+        case Novelty.NONE | Novelty.UNKNOWN:
+            return LONG if kind is Pull.PASSING else PASSING
 
 
 def _config_error(text: str, name: str, *, fresh: bool) -> Finding:
@@ -139,7 +172,9 @@ def _config_error(text: str, name: str, *, fresh: bool) -> Finding:
         return Finding(Reason.CONTAINER_START_FAILED, text, AT_ONCE if fresh else PATIENT, name)
     if is_cache_lag(text):
         return Finding(Reason.CONFIG_MISSING, text, PASSING, name)
-    return Finding(Reason.CONFIG_MISSING, text, DEBOUNCE if fresh else PATIENT, name)
+    missing = find_missing(text)
+    grace = SECRET if missing is not None and missing.kind == "Secret" else SETTINGS
+    return Finding(Reason.CONFIG_MISSING, text, grace if fresh else PATIENT, name)
 
 
 def _start_failure(subject: Subject, context: PodContext) -> Finding | None:

@@ -64,6 +64,10 @@ class PodContext:
     """Other pods of the same root are being deleted at this moment."""
     usual_start: timedelta | None = None
     """How long its siblings took from container start to Ready; None when no sibling is ready."""
+    other_images: frozenset[str] = frozenset()
+    """Images of other revisions of the root, those that were pulled if any was; empty when none is known."""
+    first_start: timedelta | None = None
+    """What a pod of the first revision there is, not yet seen healthy, is given to start; None for all others."""
     suppressed: str = ""
     """Why nothing is to be said about it (its owner goes, its node is away); "" when there is no such reason."""
     hints: Hints = field(default_factory=Hints)

@@ -6,7 +6,8 @@ yet, and then nothing is judged.  Neighbours: `context` says what each field mea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median_high
 from typing import Final, Protocol
@@ -35,6 +36,9 @@ REVISION_LABELS: Final = ("pod-template-hash", "controller-revision-hash")
 _GENERATION_LABEL: Final = "pod-template-generation"
 _GENERATION_ANNOTATION: Final = "deprecated.daemonset.template.generation"
 HINT_AGE: Final = timedelta(minutes=5)
+FIRST_START: Final = timedelta(seconds=90)
+"""A busy machine takes this long over what an idle one starts in seconds."""
+FIRST_START_LEAST: Final = timedelta(seconds=60)
 _MOUNT_REASONS: Final = frozenset(
     {"FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox", "NetworkNotReady"}
 )
@@ -62,6 +66,33 @@ class View(Protocol):
     def node(self, name: str) -> Node | None:
         """One node."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What all pods of one root have in common, worked out once for a look at all of them."""
+
+    root: Workload
+    present: str | None
+    """Its present revision, as its pods bear it."""
+    confirmed: frozenset[str]
+    """Revisions that were confirmed good."""
+    serving: frozenset[str]
+    """Revisions with a ready pod."""
+    leaving: frozenset[str]
+    """Uids of pods that are being deleted."""
+    usual_start: timedelta | None
+    pulled: tuple[tuple[str, str], ...]
+    """Revision and image of each container that has run."""
+    wanted: tuple[tuple[str, str], ...]
+    """Revision and image of each container in the kept templates."""
+    first_start: timedelta | None
+
+    def images_beside(self, revision: str) -> frozenset[str]:
+        """Images of other revisions: those that were pulled, or else those that their templates name."""
+        return frozenset(image for other, image in self.pulled if other != revision) or frozenset(
+            image for other, image in self.wanted if other != revision
+        )
 
 
 class Contexts:
@@ -95,8 +126,11 @@ class Contexts:
         root = self._view.controller("Deployment", pod.namespace, above.name)
         return root if isinstance(root, Deployment) and root.uid == above.uid else None
 
-    def for_pod(self, pod: Pod, now: datetime) -> PodContext | None:
-        """The pod's context; None when its owner is not in view (yet): judge nothing then."""
+    def for_pod(self, pod: Pod, now: datetime, family: Family | None = None) -> PodContext | None:
+        """The pod's context; None when its owner is not in view (yet): judge nothing then.
+
+        `family` saves the work when many pods of one root are looked at.
+        """
         root = self.root_of(pod)
         if root is None:
             return None
@@ -106,23 +140,41 @@ class Contexts:
         if isinstance(root, Pod):
             ref = ObjectRef(kind="Pod", namespace=pod.namespace, name=pod.name)
             return PodContext(ref, pod.uid, controller, suppressed=self._node_trouble(pod), hints=hints, seen=seen)
+        if family is None or family.root.uid != root.uid:
+            family = self.family(root, self._view.pods_of(root.uid))
         revision = revision_of(pod)
-        present = self.present_revision(root)
-        siblings = [p for p in self._view.pods_of(root.uid) if p.uid != pod.uid]
-        family = [p for p in (pod, *siblings) if revision_of(p) == revision]
         return PodContext(
             root=ObjectRef(kind=root.kind, namespace=root.namespace, name=root.name),
             root_uid=root.uid,
             controller=controller,
             revision=revision or None,
-            is_updating=bool(revision) and revision == present and is_rolling(root),
-            is_confirmed=bool(revision) and revision in self._confirmed(root.uid),
-            revision_serves=any(p.is_ready and not p.is_being_deleted for p in family),
-            siblings_leaving=any(p.is_being_deleted for p in siblings),
-            usual_start=usual_start(siblings),
+            is_updating=bool(revision) and revision == family.present and is_rolling(root),
+            is_confirmed=bool(revision) and revision in family.confirmed,
+            revision_serves=revision in family.serving or (pod.is_ready and not pod.is_being_deleted),
+            siblings_leaving=bool(family.leaving - {pod.uid}),
+            usual_start=family.usual_start,
+            other_images=family.images_beside(revision),
+            first_start=family.first_start,
             suppressed="its owner is being deleted" if root.is_being_deleted else self._node_trouble(pod),
             hints=hints,
             seen=seen,
+        )
+
+    def family(self, root: Workload, pods: Sequence[Pod]) -> Family:
+        """What `pods`, all pods of `root`, have in common."""
+        sets = self._view.replica_sets_of(root.uid) if isinstance(root, Deployment) else []
+        confirmed = frozenset(self._confirmed(root.uid))
+        present = self.present_revision(root)
+        return Family(
+            root=root,
+            present=present,
+            confirmed=confirmed,
+            serving=frozenset(revision_of(p) for p in pods if p.is_ready and not p.is_being_deleted),
+            leaving=frozenset(p.uid for p in pods if p.is_being_deleted),
+            usual_start=usual_start(pods),
+            pulled=tuple((revision_of(p), image) for p in pods for image in _pulled(p)),
+            wanted=tuple((_hash_of(s), image) for s in sets for image in _wanted(s)),
+            first_start=_first_start(root, has_history=len(sets) > 1, is_confirmed=present in confirmed),
         )
 
     def for_workload(self, workload: Workload, now: datetime) -> WorkloadContext:
@@ -145,7 +197,7 @@ class Contexts:
             case Deployment():
                 sets = self._view.replica_sets_of(workload.uid)
                 newest = max(sets, key=lambda item: item.revision, default=None)
-                return newest.metadata.labels.get(REVISION_LABELS[0]) if newest is not None else None
+                return _hash_of(newest) or None if newest is not None else None
             case StatefulSet(status=status):
                 return status.update_revision or None
             case DaemonSet():
@@ -211,6 +263,38 @@ def _start_time(pod: Pod) -> timedelta | None:
     if not starts:
         return None
     return max(timedelta(0), ready.last_transition_time - max(starts))
+
+
+def _hash_of(replica_set: ReplicaSet) -> str:
+    return replica_set.metadata.labels.get(REVISION_LABELS[0], "")
+
+
+def _pulled(pod: Pod) -> Iterator[str]:
+    """Images that certainly can be had: their containers have run."""
+    statuses = (*pod.status.init_container_statuses, *pod.status.container_statuses)
+    ran = {s.name for s in statuses if s.state.running or s.state.terminated or s.last_state.terminated}
+    return (c.image for c in (*pod.spec.init_containers, *pod.spec.containers) if c.name in ran and c.image)
+
+
+def _wanted(replica_set: ReplicaSet) -> Iterator[str]:
+    spec = replica_set.spec.template.spec
+    return (c.image for c in (*spec.init_containers, *spec.containers) if c.image)
+
+
+def _first_start(root: Workload, *, has_history: bool, is_confirmed: bool) -> timedelta | None:
+    """The patience with a workload that has one revision, which has never been healthy; None for any other.
+
+    Of a StatefulSet and a DaemonSet, whose revisions are not in view, the first generation is certainly the only one.
+    """
+    if is_confirmed:
+        return None
+    match root:
+        case Deployment(spec=spec):
+            deadline = timedelta(seconds=spec.progress_deadline_seconds)
+            patience = max(FIRST_START_LEAST, min(FIRST_START, deadline))
+            return patience if not has_history and is_rolling(root) else None
+        case StatefulSet() | DaemonSet():
+            return FIRST_START if root.metadata.generation <= 1 else None
 
 
 def _present_of_daemon_set(workload: DaemonSet, pods: Sequence[Pod]) -> str | None:

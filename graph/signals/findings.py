@@ -19,13 +19,21 @@ from tools.refs import ObjectRef
 AT_ONCE: Final = timedelta(0)
 """Nothing outside the template could mend it: waiting gains nothing."""
 DEBOUNCE: Final = timedelta(seconds=1.5)
-"""An object that is applied a second after the workload that needs it is normal."""
+"""One look that shows it is no look too many."""
 PLACING: Final = timedelta(seconds=2)
 """The scheduler tries again as soon as the world changes."""
+NEW_PLACE: Final = timedelta(seconds=2)
+"""A registry or repository that only the revision being rolled out names: the reference is the likely fault."""
+SETTINGS: Final = timedelta(seconds=3)
+"""Settings that are applied a moment after the workload that needs them are normal."""
+SECRET: Final = timedelta(seconds=4)
+"""A Secret is never read: whether it has come meanwhile cannot be looked up before anything is done."""
 SHORT: Final = timedelta(seconds=5)
 """The kubelet's own second attempt."""
 PATIENT: Final = timedelta(seconds=15)
 """A fault of something that ran well before: its dependencies get the first chance."""
+NEW_VERSION: Final = timedelta(seconds=20)
+"""Only the version is new on a registry that others pulled from: two attempts of the kubelet more."""
 PASSING: Final = timedelta(seconds=30)
 """Registries, storage and webhooks that were away come back within this, mostly."""
 LONG: Final = timedelta(seconds=60)

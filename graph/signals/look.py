@@ -1,6 +1,7 @@
 """Looks at an object: context, detector and memory together.  What the watcher and the analyzer call.
 
-The rule: every look is remembered, so that a symptom's grace runs from the first look that saw it.
+The rules: every look is remembered, so that a symptom's grace runs from the first look that saw it; and what is well at
+first sight costs nothing more, since everything in a namespace is looked at again and again.
 """
 
 from __future__ import annotations
@@ -8,25 +9,21 @@ from __future__ import annotations
 from datetime import datetime
 
 from graph.incident import Signal
-from graph.signals.contexts import Contexts
-from graph.signals.pods import detect_pod
-from graph.signals.workloads import detect_workload
+from graph.signals import pods, workloads
+from graph.signals.contexts import Contexts, Family
 from tools.cluster.objects import Pod, Workload
 
 
 def look_at_pod(pod: Pod, contexts: Contexts, now: datetime) -> list[Signal]:
     """The pod's symptoms now; empty as well when its owner is not in view yet."""
-    context = contexts.for_pod(pod, now)
-    if context is None:
-        return []
-    signals = detect_pod(pod, context, now)
-    contexts.symptoms.note(pod.uid, signals, now)
-    return signals
+    return _look_at_pod(pod, contexts, now, None)
 
 
 def look_at_workload(workload: Workload, contexts: Contexts, now: datetime) -> list[Signal]:
     """The workload's own symptoms now, without its pods'."""
-    signals = detect_workload(workload, contexts.for_workload(workload, now), now)
+    signals: list[Signal] = []
+    if not workloads.is_plainly_well(workload):
+        signals = workloads.detect_workload(workload, contexts.for_workload(workload, now), now)
     contexts.symptoms.note(workload.uid, signals, now)
     return signals
 
@@ -34,6 +31,21 @@ def look_at_workload(workload: Workload, contexts: Contexts, now: datetime) -> l
 def look_at_root(workload: Workload, contexts: Contexts, now: datetime) -> list[Signal]:
     """All symptoms of a workload and its pods; confirmed ones first."""
     signals = look_at_workload(workload, contexts, now)
-    for pod in contexts.pods_of(workload):
-        signals.extend(look_at_pod(pod, contexts, now))
+    members = contexts.pods_of(workload)
+    family: Family | None = None
+    for pod in members:
+        if family is None and not pods.is_plainly_well(pod, now):
+            family = contexts.family(workload, members)
+        signals.extend(_look_at_pod(pod, contexts, now, family))
     return sorted(signals, key=lambda s: (not s.confirmed, s.observed_at, str(s.object)))
+
+
+def _look_at_pod(pod: Pod, contexts: Contexts, now: datetime, family: Family | None) -> list[Signal]:
+    signals: list[Signal] = []
+    if not pods.is_plainly_well(pod, now):
+        context = contexts.for_pod(pod, now, family)
+        if context is None:
+            return []
+        signals = pods.detect_pod(pod, context, now)
+    contexts.symptoms.note(pod.uid, signals, now)
+    return signals

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from graph.incident import Reason, Signal
+from graph.signals import containers
 from graph.signals.containers import Role, Subject, find_in_container
 from graph.signals.context import PodContext
 from graph.signals.findings import (
@@ -51,6 +52,18 @@ def detect_pod(pod: Pod, context: PodContext, now: datetime) -> list[Signal]:
         to_signal(finding, subject, pod.uid, revision=context.revision, seen=context.seen, now=now)
         for finding in _findings(pod, context, now)
     ]
+
+
+def is_plainly_well(pod: Pod, now: datetime) -> bool:
+    """Whether `detect_pod` finds nothing in any context, so that none needs to be made.
+
+    It holds for nearly every pod there is at nearly every moment.
+    """
+    if pod.status.phase != "Running":
+        return pod.status.phase == "Succeeded"
+    if not pod.spec.node_name or not pod.is_ready:
+        return False
+    return all(containers.is_plainly_well(subject, now) for subject in _subjects(pod))
 
 
 def _findings(pod: Pod, context: PodContext, now: datetime) -> list[Finding]:
@@ -158,12 +171,15 @@ def _unready_container(subject: Subject, ready: Condition, context: PodContext) 
 
 
 def _start_grace(spec: Container, context: PodContext) -> timedelta:
-    """What the template allows for a start, or three times what a start takes next door; a minute for what ran."""
+    """What the template allows for a start, or three times what a start takes next door; a minute for what ran.
+
+    The first revision of a workload gets longer: there is nothing to go back to, and machines may be busy.
+    """
     probes = (spec.startup_probe, spec.readiness_probe)
     budget = timedelta(seconds=sum(p.budget_seconds for p in probes if p is not None))
     usual = START_UNKNOWN if context.usual_start is None else 3 * context.usual_start
     least = START_LEAST if context.is_fresh else LONG
-    return max(budget, min(usual, START_MOST), least)
+    return max(budget, min(usual, START_MOST), least, context.first_start or least)
 
 
 def _subjects(pod: Pod) -> Iterator[Subject]:

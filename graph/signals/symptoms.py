@@ -5,7 +5,7 @@ One per process.  It is lost with the process; the graces then run anew, which o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -33,8 +33,10 @@ class Symptoms:
         """What is remembered of one object and was there until shortly before `now`."""
         return {key: kept.seen for key, kept in self._kept.get(uid, {}).items() if now - kept.last <= LINGER}
 
-    def note(self, uid: str, signals: Iterable[Signal], now: datetime) -> None:
+    def note(self, uid: str, signals: Sequence[Signal], now: datetime) -> None:
         """Take down what was seen now; what has been away for longer than `LINGER` is forgotten."""
+        if uid not in self._kept and not signals:
+            return
         before = self.of(uid, now)
         held = {key: kept for key, kept in self._kept.get(uid, {}).items() if key in before}
         for signal in signals:

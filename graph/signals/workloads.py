@@ -31,6 +31,17 @@ def detect_workload(workload: Workload, context: WorkloadContext, now: datetime)
     ]
 
 
+def is_plainly_well(workload: Workload) -> bool:
+    """Whether `detect_workload` finds nothing in any context, so that none needs to be made."""
+    match workload:
+        case Deployment(status=status):
+            failure = condition(status.conditions, "ReplicaFailure")
+            progress = condition(status.conditions, "Progressing")
+            return (failure is None or failure.status != "True") and (progress is None or progress.status != "False")
+        case StatefulSet() | DaemonSet():
+            return not _lacks_pods(workload)
+
+
 def _findings(workload: Workload, context: WorkloadContext) -> Iterator[Finding]:
     match workload:
         case Deployment():

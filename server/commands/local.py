@@ -11,11 +11,12 @@ from graph.ports import Ports, open_ports
 from graph.runner import Runner, open_checkpointer
 from server.commands.exits import CommandError, Exit
 from server.commands.source import LedgerSource, new_id
-from server.dispatch import Dispatcher, Dropped
+from server.dispatch import Dispatcher
 from server.explain import explain_object
 from server.explain_view import ObjectView
 from server.settings import Settings
 from server.statelock import hold_state
+from server.tickets import Dropped
 from tools.jsontypes import JsonObject, digest
 from tools.ledger.records import InboxEntry
 from tools.refs import ObjectRef

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from server.account import Account, AuditLine, IncidentLine, Line
-from server.explain_view import ObjectView
+from server.explain_view import ModeLine, ObjectView
 from tools.jsontypes import JsonValue
 
 COLOURS = {
@@ -36,8 +36,9 @@ _INCIDENTS: TypeAdapter[list[IncidentLine]] = TypeAdapter(list[IncidentLine])
 
 
 def _out() -> Console:
-    """Made at each use: tests and pipes replace stdout."""
-    return Console(file=sys.stdout, soft_wrap=False, highlight=False)
+    """Made at each use: tests and pipes replace stdout.  A pipe has no width, so nothing is cut for it."""
+    width = None if sys.stdout.isatty() else 200
+    return Console(file=sys.stdout, width=width, highlight=False)
 
 
 def _json(document: bytes) -> None:
@@ -81,18 +82,16 @@ def incidents(found: Sequence[IncidentLine], *, as_json: bool) -> None:
         _out().print("No incidents.")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("ID", "STATUS", "TARGET", "REASON", "OPENED (UTC)", "TOOK"):
+    for name in ("ID", "STATUS", "OPENED (UTC)", "TOOK"):
         table.add_column(name, no_wrap=True)
-    table.add_column("WHAT HAPPENED", overflow="ellipsis", no_wrap=not sys.stdout.isatty(), min_width=20)
+    table.add_column("WHAT HAPPENED", overflow="fold")
     for line in found:
         table.add_row(
             line.id,
             _status(line.status),
-            Text(str(line.target)),
-            line.reason,
-            f"{_utc(line.opened_at):%Y-%m-%d %H:%M:%S}",
+            f"{_utc(line.opened_at):%m-%d %H:%M:%S}",
             _took(line.opened_at, line.closed_at),
-            Text(line.sentence),
+            Text.assemble((f"{line.target} {line.reason}", "bold"), f"\n{line.sentence}"),
         )
     _out().print(table)
 
@@ -164,10 +163,7 @@ def view(seen: ObjectView, *, as_json: bool) -> None:
         ]
         _section(out, "Signals", rows)
     if seen.modes:
-        table = Table(box=None, pad_edge=False, show_header=False)
-        for mode in seen.modes:
-            table.add_row(mode.action, mode.mode, Text(f"by {mode.because}", style="dim"))
-        _section(out, "What may be done", [table])
+        _section(out, "What may be done", _modes(seen.modes))
     if seen.hindrances:
         _section(out, "What stands against acting now", [Text(h) for h in seen.hindrances])
     if seen.incidents:
@@ -175,6 +171,17 @@ def view(seen: ObjectView, *, as_json: bool) -> None:
             Text(f"{i.id}  {i.status:<9}  {_utc(i.opened_at):%Y-%m-%d %H:%M:%S}  {i.sentence}") for i in seen.incidents
         ]
         _section(out, "Newest incidents", rows)
+
+
+def _modes(modes: Sequence[ModeLine]) -> list[Text]:
+    """Actions under the same mode for the same reason on one line."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for line in modes:
+        groups.setdefault((line.mode, line.because), []).append(line.action)
+    return [
+        Text.assemble((mode, "bold"), f": {', '.join(actions)} ", (f"({because})", "dim"))
+        for (mode, because), actions in groups.items()
+    ]
 
 
 def _section(out: Console, title: str, rows: Sequence[Text | Table | Group]) -> None:

@@ -55,6 +55,7 @@ async def _watch(settings: Settings) -> None:
     async with open_service(settings) as service:
         stop = asyncio.Event()
         with on_signals(service, stop.set):
+            _LOG.info("service.watching", namespaces=list(settings.namespaces))
             await stop.wait()
 
 

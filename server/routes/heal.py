@@ -16,10 +16,10 @@ from fastapi.responses import JSONResponse
 
 from server.auth.gate import CALLER
 from server.body import read_json_bytes
-from server.dispatch import Dropped, Ended, Outcome, Running, StoppingError, Ticket, Waits
 from server.parse import Parsed, Unreadable, parse_body
 from server.problem import ProblemCode, ProblemError
 from server.service import Service, service_of
+from server.tickets import Dropped, Ended, Outcome, Running, StoppingError, Ticket, Waits
 from tools.guard.verdict import ReasonCode
 from tools.jsontypes import JsonObject, digest
 from tools.ledger.errors import LedgerError
@@ -51,7 +51,6 @@ async def _answer(request: Request, service: Service) -> JSONResponse:
     longest = wait_of(request.headers.get("prefer", ""), timedelta(seconds=service.settings.wait_seconds))
     if longest <= timedelta(0):
         await ticket.admitted(timedelta(seconds=service.settings.wait_seconds))
-        return answer_for(Running(ticket.incident_id), ticket)
     return answer_for(await ticket.result(longest), ticket)
 
 

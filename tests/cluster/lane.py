@@ -204,12 +204,14 @@ class Lane:
         written = self._writes()
         accepted = [w for w in written if w.accepted]
         seen = [s.seen for i in incidents for s in i.signals if s.seen >= self._injected - 1]
+        detected = [i.detected for i in incidents if i.detected >= self._injected - 1]
         return Result(
             scenario=self._scenario.name,
             tier=self._scenario.tier,
             outcome=outcome,
             note=note,
             signal_s=min(seen) - self._injected if seen else None,
+            detected_s=min(detected) - self._injected if detected else None,
             first_write_s=accepted[0].at - self._injected if accepted else None,
             recovered_s=recovered,
             writes=len(accepted),

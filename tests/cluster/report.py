@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
@@ -23,6 +24,7 @@ class Result:
     outcome: Outcome
     note: str = ""
     signal_s: float | None = None
+    detected_s: float | None = None
     first_write_s: float | None = None
     recovered_s: float | None = None
     writes: int = 0
@@ -32,7 +34,14 @@ class Result:
 
     @property
     def reaction_ms(self) -> float | None:
-        """From the healer's signal to its first write."""
+        """From the status update that confirmed the signal, as the healer's watch had it, to its first write."""
+        if self.detected_s is None or self.first_write_s is None:
+            return None
+        return (self.first_write_s - self.detected_s) * 1000
+
+    @property
+    def patience_ms(self) -> float | None:
+        """The same from the first sight of the symptom: the signal's own grace is in it."""
         if self.signal_s is None or self.first_write_s is None:
             return None
         return (self.first_write_s - self.signal_s) * 1000
@@ -48,14 +57,13 @@ def percentile(values: Sequence[float], share: float) -> float:
 def table(results: Sequence[Result]) -> str:
     """One line per result, times in seconds."""
     width = max([len(r.scenario) for r in results] + [8])
-    lines = [f"{'scenario':{width}}  {'outcome':10}  {'signal':>7}  {'write':>7}  {'healed':>7}  {'writes':>6}  note"]
+    lines = [f"{'scenario':{width}}  {'outcome':10}  {'signal':>7}  {'sure':>7}  {'write':>7}  {'healed':>7}  {'writes':>6}  note"]
     for r in sorted(results, key=lambda r: (r.tier, r.scenario)):
         times = "  ".join(
-            f"{'-' if t is None else f'{t:.2f}':>7}" for t in (r.signal_s, r.first_write_s, r.recovered_s)
+            f"{'-' if t is None else f'{t:.2f}':>7}" for t in (r.signal_s, r.detected_s, r.first_write_s, r.recovered_s)
         )
-        lines.append(
-            f"{r.scenario:{width}}  {r.outcome:10}  {times}  {r.writes:>6}  {r.note.splitlines()[0] if r.note else ''}"
-        )
+        note = textwrap.shorten(r.note.partition("\n")[0], 100, placeholder=" …")
+        lines.append(f"{r.scenario:{width}}  {r.outcome:10}  {times}  {r.writes:>6}  {note}".rstrip())
     return "\n".join(lines)
 
 
@@ -72,6 +80,9 @@ def closing_lines(results: Sequence[Result]) -> list[str]:
     reactions = [r.reaction_ms for r in faults if r.reaction_ms is not None]
     if reactions:
         lines.append(f"detection to first write: p50 {percentile(reactions, 50):.0f} ms (n={len(reactions)})")
+    patience = [r.patience_ms for r in faults if r.patience_ms is not None]
+    if patience:
+        lines.append(f"first sight to first write, graces included: p50 {percentile(patience, 50):.0f} ms")
     return lines
 
 

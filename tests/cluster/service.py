@@ -63,6 +63,8 @@ class Incident:
     namespace: str
     state: str
     opened: float
+    detected: float
+    """When its watch had the update that confirmed the signal; the opening for incidents that do not say."""
     signals: tuple[Signal, ...]
     document: JsonObject
 
@@ -130,7 +132,7 @@ class OracleHealer(NoHealer):
         seen = self._seen.get(namespace)
         if seen is None:
             return []
-        return [Incident("oracle", namespace, "closed", seen, (Signal("ORACLE", seen),), {})]
+        return [Incident("oracle", namespace, "closed", seen, seen, (Signal("ORACLE", seen),), {})]
 
 
 class ServiceHealer(NoHealer):
@@ -251,6 +253,7 @@ def parse_incident(answer: JsonValue) -> Incident:
         namespace=dig_str(document, "target", "namespace"),
         state=dig_str(document, "status") or dig_str(document, "state"),
         opened=_seconds(opened),
+        detected=_seconds(dig_str(document, "detected_at") or opened),
         signals=tuple(_signal(s, opened) for s in dig_list(document, "signals")),
         document=document,
     )

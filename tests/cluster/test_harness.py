@@ -91,7 +91,8 @@ def test_an_image_is_a_docker_archive_and_the_same_bytes_each_time() -> None:
 # --------------------------------------------------------------------------------------------------------------- audit
 def event(**changes: object) -> str:
     base: dict[str, object] = {
-        "kind": "Event", "stage": "ResponseComplete", "verb": "patch", "user": {"username": "healer", "groups": ["run-1"]},
+        "kind": "Event", "stage": "ResponseComplete", "verb": "patch",
+        "user": {"username": "healer", "groups": ["run-1"]},
         "requestURI": "/apis/apps/v1/namespaces/sh-a/deployments/web",
         "objectRef": {"resource": "deployments", "namespace": "sh-a", "name": "web", "uid": "u1"},
         "responseStatus": {"code": 200}, "stageTimestamp": "2026-01-01T00:00:01.500000Z",
@@ -200,7 +201,7 @@ def test_an_incident_that_says_nothing_breaks_nothing() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------- results
-HEALED = Result("a", "auto", "healed", signal_s=1.0, first_write_s=1.25, recovered_s=4.0, writes=1)
+HEALED = Result("a", "auto", "healed", signal_s=0.5, detected_s=1.0, first_write_s=1.25, recovered_s=4.0, writes=1)
 QUIET = Result("n", "none", "quiet")
 
 
@@ -209,6 +210,7 @@ def test_the_closing_lines_say_how_many_how_fast_and_what_was_written_for_nothin
     assert closing_lines([HEALED, slow, QUIET]) == [
         "healed 2/2 within 60 s, p50 4.0 s, p95 10.0 s; negatives: 0 writes",
         "detection to first write: p50 250 ms (n=2)",
+        "first sight to first write, graces included: p50 750 ms",
     ]
 
 

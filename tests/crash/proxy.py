@@ -2,7 +2,8 @@
 
 The healer's kubeconfig leads here over plain HTTP; the proxy speaks to the real server with the healer's certificate.
 At the first real (not dry-run) write it calls `hook`, before the request is forwarded or after the answer came back, and
-only then goes on: the place where a test kills the healer, with nothing patched inside it.
+only then goes on: the place where a test kills the healer, with nothing patched inside it.  The hook says whether it
+did; a request whose sender is dead before it was forwarded is dropped, as it would have been had it never been sent.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ class StoppingProxy:
     """`async with StoppingProxy(kubeconfig, hook) as proxy:` then give `proxy.kubeconfig` to the healer."""
 
     def __init__(
-        self, kubeconfig: Path, hook: Callable[[Moment], Awaitable[None]] | None = None
+        self, kubeconfig: Path, hook: Callable[[Moment], Awaitable[bool]] | None = None
     ) -> None:
         self._hook = hook
         self._fired: set[Moment] = set()
         self.writes: list[str] = []
-        """Real writes that came in, as `VERB path`."""
+        """Real writes that were forwarded, as `VERB path`."""
         self._folder = tempfile.TemporaryDirectory(prefix="selfheal-proxy-")
         config = yaml.safe_load(kubeconfig.read_text())
         self._server: str = config["clusters"][0]["cluster"]["server"]
@@ -67,7 +68,8 @@ class StoppingProxy:
         self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
         app = web.Application(client_max_size=64 * 1024**2)
         app.router.add_route("*", "/{tail:.*}", self._forward)
-        self._runner = web.AppRunner(app, handler_cancellation=True)
+        # The client dies while its request is in here: the handler must live on to see what the hook decided.
+        self._runner = web.AppRunner(app, handler_cancellation=False)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
@@ -102,8 +104,9 @@ class StoppingProxy:
         )
         body = await request.read()
         if is_write:
+            if await self._fire(Moment.BEFORE_CALL):
+                return web.Response(status=503, text="the caller died before its call was sent")
             self.writes.append(f"{request.method} {request.path}")
-            await self._fire(Moment.BEFORE_CALL)
         headers = {k: v for k, v in request.headers.items() if k.lower() not in {"host", "content-length"}}
         async with self._session.request(
             request.method, self._server + request.path_qs, headers=headers, data=body or None, allow_redirects=False
@@ -121,8 +124,9 @@ class StoppingProxy:
             await answer.write_eof()
             return answer
 
-    async def _fire(self, moment: Moment) -> None:
-        """Call the hook once for each moment."""
-        if self._hook is not None and moment not in self._fired:
-            self._fired.add(moment)
-            await self._hook(moment)
+    async def _fire(self, moment: Moment) -> bool:
+        """Call the hook once for each moment; True when it ended the caller."""
+        if self._hook is None or moment in self._fired:
+            return False
+        self._fired.add(moment)
+        return await self._hook(moment)

@@ -154,9 +154,7 @@ CASES = [
         state(
             proposal=PLANNED,
             verdict=Accepted(),
-            outcome=Lost(
-                step=0, action_id=ActionId("a"), refusal=refused(ReasonCode.UNKNOWN_OUTCOME), at=NOW
-            ),
+            outcome=Lost(step=0, action_id=ActionId("a"), refusal=refused(ReasonCode.UNKNOWN_OUTCOME), at=NOW),
         ),
         Status.ESCALATED,
         ReasonCode.UNKNOWN_OUTCOME,

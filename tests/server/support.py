@@ -19,6 +19,7 @@ from typing import Any, cast
 
 import httpx
 import uvicorn
+from msgspec import structs
 
 from graph.edges import Limits
 from graph.incident import Family, FromReference, FromSignal, Incident, Reason, Signal, Source, fingerprint
@@ -101,9 +102,12 @@ class SteppedClock:
 
 
 async def settle() -> None:
-    """Let everything that is ready run, the ledger's threads included."""
-    for _ in range(20):
+    """Let everything that is ready run until the ledger has nothing to do any more, however slow the disk is."""
+    calm = 0
+    while calm < 5:
         await asyncio.sleep(0.001)
+        is_busy = any(getattr(t.get_coro(), "__qualname__", "").startswith("Store.") for t in asyncio.all_tasks())
+        calm = 0 if is_busy else calm + 1
 
 
 async def eventually(holds: Callable[[], bool], what: str, timeout: float = 5.0) -> None:
@@ -121,7 +125,8 @@ class FeedMirror:
         Pod, ClusterEvent, Node, Deployment, ReplicaSet, StatefulSet, DaemonSet, Job, CronJob,
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or SystemClock()
         self._stores: dict[type[KubeObject], Store[Any]] = {
             kind: Store(_regarding if kind is ClusterEvent else owner_uids) for kind in self.KINDS
         }
@@ -145,8 +150,9 @@ class FeedMirror:
 
     def _tell(self, delta: AnyDelta | None) -> None:
         if delta is not None:
+            stamped = structs.replace(delta, received_at=self.clock.now())
             for subscription in self._subscriptions:
-                subscription.publish(delta)
+                subscription.publish(stamped)
 
     async def synced(self, timeout: timedelta = timedelta(seconds=30)) -> bool:
         await self.is_synced.wait()
@@ -247,11 +253,11 @@ class ScriptedHealer:
     ports: Ports
     ends: list[Status] = field(default_factory=lambda: [Status.HEALED])
     gate: asyncio.Event = field(default_factory=asyncio.Event)
-    runs: list[str] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list[str])
     running: int = 0
     most_at_once: int = 0
     breaks_with: Exception | None = None
-    waiting: dict[str, Waiting] = field(default_factory=dict)
+    waiting: dict[str, Waiting] = field(default_factory=dict[str, Waiting])
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -363,6 +369,7 @@ async def admit_by_name(trigger: FromSignal | FromReference, ports: Ports) -> Ad
     incident = Incident(
         id=IncidentId(uuid.uuid4().hex[:12]), fingerprint=fingerprint(uid, signal.family), target=ref, target_uid=uid,
         family=signal.family, source=Source.REQUEST, opened_at=now, signals=(signal,),
+        detected_at=trigger.detected_at if isinstance(trigger, FromSignal) else None,
     )  # fmt: skip
     record, created = await ports.ledger.open_incident(
         IncidentRecord(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -61,7 +61,7 @@ def routes_of(routes: Sequence[object]) -> set[tuple[str, str]]:
             found |= routes_of(inner.routes)
             continue
         assert isinstance(route, APIRoute), f"{route} is served and is no plain route: no docs, no schema, no mounts"
-        found |= {(method, route.path) for method in route.methods}
+        found |= {(method, route.path) for method in route.methods or ()}
     return found
 
 
@@ -225,7 +225,7 @@ async def test_what_cannot_be_read(
 async def test_a_body_without_a_length_is_cut_off_at_the_bound(tmp_path: Path) -> None:
     sent = 0
 
-    async def endless() -> object:
+    async def endless() -> AsyncGenerator[bytes]:
         nonlocal sent
         while sent < 64 * MAX_BODY_BYTES:
             sent += 65536

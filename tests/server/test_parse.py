@@ -173,7 +173,7 @@ def test_an_event_never_leads_out_of_its_namespace(document: JsonObject) -> None
         case Parsed(trigger=trigger) if trigger.source is Source.EVENT:
             metadata = document["metadata"]
             assert isinstance(metadata, dict)
-            assert trigger.ref.namespace in {metadata["namespace"], None}
+            assert trigger.ref.namespace in (metadata["namespace"], None)
         case _:
             pass
 

@@ -178,6 +178,6 @@ def test_an_excerpt_of_nothing_is_refused() -> None:
     "text", ["a" * 100_000, "password" * 12_000, "-" * 100_000, "://" * 30_000, "=" * 100_000, "eyJ" * 30_000]
 )
 def test_hostile_text_costs_linear_time(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     redact(text)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -63,6 +64,7 @@ async def open_transport(
 
     if URL(settings.host).scheme not in ("http", "https") or not URL(settings.host).host:
         raise NoConfiguration(f"{settings.host!r} is no address of an API server; give it as https://HOST:PORT")
+    _take_out_password(settings)
     gate = Gate(settings.host, allowlist)
     settings.proxy = settings.proxy or _proxy(settings.host)
     settings.client_session_kwargs = {
@@ -148,6 +150,16 @@ def from_service_account(environ: Mapping[str, str], folder: Path, clock: Clock)
     settings.api_key["BearerToken"] = f"Bearer {token.read_text().strip()}"
     settings.refresh_api_key_hook = _Refresher(read_token, clock)
     return settings
+
+
+def _take_out_password(settings: Settings) -> None:
+    """Move `user:password@` from the address, which people are shown, to the credentials; a token goes before it."""
+    url = URL(settings.host)
+    if url.user is None:
+        return
+    settings.host = str(url.with_user(None)).rstrip("/")
+    pair = b64encode(f"{url.user}:{url.password or ''}".encode()).decode()
+    settings.api_key.setdefault("BearerToken", f"Basic {pair}")
 
 
 def _proxy(host: str) -> str | None:

@@ -349,7 +349,7 @@ class Reflector(Generic[T]):
         if delta is None:
             return
         try:
-            self.on_delta(delta)
+            self.on_delta(msgspec.structs.replace(delta, received_at=self.clock.now()))
         except Exception:  # noqa: BLE001 - a listener's defect must not stop the reader; it is logged in full
             _log.exception(
                 "reflector_listener_failed", resource=self.resource.plural, object=str(delta.object.reference)

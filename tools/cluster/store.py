@@ -9,6 +9,7 @@ Neighbours: `reflector` fills one store per resource; `mirror` reads them all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from typing import Generic, Literal, TypeVar
 
 from msgspec import Struct
@@ -23,12 +24,14 @@ class Delta(Struct, Generic[T_co], frozen=True, gc=False):
     """One change of one object.
 
     `added`: we see it for the first time, `old` is None.  `modified`: `old` is what we held.  `gone`: it was deleted,
-    perhaps while we were not looking; `object` is the last state anybody showed us.
+    perhaps while we were not looking; `object` is the last state anybody showed us.  `received_at` is when the reader
+    had it, by its clock: what "detection" is measured from.
     """
 
     kind: Literal["added", "modified", "gone"]
     object: T_co
     old: T_co | None = None
+    received_at: datetime | None = None
 
 
 def owner_uids(item: KubeObject) -> Iterable[str]:

@@ -29,11 +29,11 @@ def merge(earlier: AnyDelta, later: AnyDelta) -> AnyDelta:
     """One delta that says what both say to somebody who has seen neither."""
     match earlier.kind, later.kind:
         case _, "gone":
-            return Delta("gone", later.object, earlier.old)
+            return Delta("gone", later.object, earlier.old, later.received_at)
         case "added", _:
-            return Delta("added", later.object)
+            return Delta("added", later.object, None, later.received_at)
         case _:
-            return Delta("modified", later.object, earlier.old)
+            return Delta("modified", later.object, earlier.old, later.received_at)
 
 
 class Subscription:

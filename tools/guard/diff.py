@@ -16,7 +16,16 @@ from tools.executors.compare import same, without_nulls
 from tools.executors.patch import pointer, split
 from tools.jsontypes import JsonObject, JsonValue
 
-_MANAGED: Final = frozenset({"/status", "/metadata/managedFields", "/metadata/resourceVersion", "/metadata/generation"})
+_MANAGED: Final = frozenset(
+    {
+        "/status",
+        "/metadata/managedFields",
+        "/metadata/resourceVersion",
+        "/metadata/generation",
+        # A DaemonSet's template generation: the API server counts it up and shows it as an annotation (seen on 1.34).
+        "/metadata/annotations/deprecated.daemonset.template.generation",
+    }
+)
 _ANNOTATIONS: Final = ("metadata", "annotations")
 
 
@@ -51,10 +60,11 @@ def _walk(path: tuple[str, ...], before: JsonValue, after: JsonValue, found: lis
         for key in left.keys() | right.keys():
             _walk((*path, key), left.get(key), right.get(key), found)
     elif isinstance(before, list) and isinstance(after, list):
-        for index in range(max(len(before), len(after))):
-            left_item = before[index] if index < len(before) else None
-            right_item = after[index] if index < len(after) else None
+        for index, (left_item, right_item) in enumerate(zip(before, after, strict=False)):
             _walk((*path, str(index)), left_item, right_item, found)
+        shorter = min(len(before), len(after))
+        found += [Change(pointer(*path, shorter + n), item, None) for n, item in enumerate(before[shorter:])]
+        found += [Change(pointer(*path, shorter + n), None, item) for n, item in enumerate(after[shorter:])]
     elif not same(before, after):
         found.append(Change(pointer(*path), before, after))
 

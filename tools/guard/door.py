@@ -27,6 +27,7 @@ from tools.errors import Conflict, Denied, Invalid, NotAllowed, NotFound, Transi
 from tools.executors.base import Applied, Executor, Mark
 from tools.guard.assess import TRIES, Assessor, Backoff, Shown
 from tools.guard.books import Books, BooksClosed
+from tools.guard.checks.rollout import LOOK_AGAIN
 from tools.guard.intents import inverse_of, recall
 from tools.guard.observe import RETRY_AFTER, Observer
 from tools.guard.orders import Acted, Again, Assessment, Order, Outcome, Ready, Undoing, Unknown
@@ -256,13 +257,11 @@ class Door:
             return Again(delay_seconds=RETRY_AFTER, error=f"it happened but could not be recorded: {closed}")
         return _acted(intent, sentence, audit_id, resumed=resumed)
 
-    async def _after_error(
-        self, order: Order, intent: Intent, error: Exception, *, is_first: bool
-    ) -> Outcome | None:
+    async def _after_error(self, order: Order, intent: Intent, error: Exception, *, is_first: bool) -> Outcome | None:
         """The call did not answer with success.  None when somebody else wrote in between.
 
         A definite no is about this call alone: an earlier one of the same intent, whose answer was lost, may have
-        arrived since, and then the object bears our mark.  Without such an earlier call, no means that nothing happened.
+        arrived since, and then the object bears our mark.  Without such an earlier call nothing happened at all.
         """
         refusal = _refusal_of_call(intent, error)
         if refusal is None or not (is_first or isinstance(error, Blocked | NotAllowed)):
@@ -301,11 +300,13 @@ def _acted(intent: Intent, sentence: str, audit_id: str | None, *, resumed: bool
 
 
 def _again_if_passing(refused: Refused) -> Refused | Again:
-    """An input that may be readable in a moment is no refusal of the order."""
-    passing = {ReasonCode.INPUT_UNREADABLE, ReasonCode.TARGET_CHANGED}
-    if refused.code in passing and refused.retry_after_seconds is not None:
-        return Again(delay_seconds=refused.retry_after_seconds, error=refused.reason)
-    return refused
+    """What may be readable in a moment, or looked at by its controller, is no refusal of the order."""
+    seconds = refused.retry_after_seconds
+    if seconds is None:
+        return refused
+    is_unread = refused.code in {ReasonCode.INPUT_UNREADABLE, ReasonCode.TARGET_CHANGED}
+    is_unobserved = refused.code is ReasonCode.ROLLOUT_IN_PROGRESS and seconds <= LOOK_AGAIN
+    return Again(delay_seconds=seconds, error=refused.reason) if is_unread or is_unobserved else refused
 
 
 def _mode_refusal(order: Order, ready: Ready) -> Refused | None:

@@ -26,7 +26,7 @@ from tools.guard.readback import ReadBack
 from tools.guard.verdict import ReasonCode, Refused
 from tools.guard.wire import Wire
 from tools.guard.world import AnyExecutor, Missing, Unreadable
-from tools.jsontypes import JsonObject
+from tools.jsontypes import JsonObject, dig_str
 from tools.ledger.records import ActionRecord, ActionState, Intent
 
 _OPEN: Final = frozenset({ActionState.INTENDED, ActionState.UNKNOWN})
@@ -149,6 +149,8 @@ class Undoer:
             return _said(error)
         wrong = _beyond(inverse, live, result)
         if wrong:
+            if await self._moved(intent, live):
+                return None  # the difference may be somebody else's: a Deployment's controller counts its revisions
             return no(ReasonCode.DIFF_OUT_OF_BOUNDS, f"Undoing {intent.tool} on {intent.target}: {wrong}.")
         undoing = self._books.intent_to_undo(intent, inverse, request, live, result)
         committed = await self._books.intend(undoing if earlier is None else earlier.intent)
@@ -164,6 +166,12 @@ class Undoer:
         await self._books.conclude(committed.intent, ActionState.APPLIED, sentence, audit_id=answer.audit_id)
         await self._books.mark_undone(intent.action_id)
         return UndoneBy(by="inverse", sentence=sentence)
+
+    async def _moved(self, intent: Intent, live: JsonObject) -> bool:
+        """Whether the object was written since `live` was read."""
+        now = await self._observer.live(intent.target)
+        versions = [dig_str(o, "metadata", "resourceVersion") for o in (live, now) if isinstance(o, dict)]
+        return len(set(versions)) > 1
 
     async def _already_undone(self, intent: Intent, earlier: ActionRecord | None) -> UndoneBy:
         """Everything is as it was: by an earlier try of ours, or by somebody else."""

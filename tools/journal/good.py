@@ -55,6 +55,7 @@ class GoodKeeper:
         self._clock = clock
         self._waiting: dict[str, _Candidate] = {}
         self._confirmed: dict[str, set[str]] = {}
+        self._loaded: set[str] = set()
 
     def observe(self, workload: Workload, pods: Sequence[Pod]) -> datetime | None:
         """Take in how the owner is now; gives when its revision is due, None while it is not healthy.
@@ -88,8 +89,9 @@ class GoodKeeper:
 
     async def load(self, owner_uid: str) -> None:
         """Read what was confirmed before this process began; costs nothing the second time."""
-        if owner_uid not in self._confirmed:
+        if owner_uid not in self._loaded:
             known = await self._ledger.good_revisions(owner_uid)
+            self._loaded.add(owner_uid)
             self._confirmed.setdefault(owner_uid, set()).update(g.revision_hash for g in known)
 
     def confirmed(self, owner_uid: str) -> frozenset[str]:
@@ -100,6 +102,7 @@ class GoodKeeper:
         """The owner is gone."""
         self._waiting.pop(owner_uid, None)
         self._confirmed.pop(owner_uid, None)
+        self._loaded.discard(owner_uid)
 
 
 def _candidate(workload: Workload, pods: Sequence[Pod]) -> _Candidate | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,12 +23,12 @@ _ALEMBIC = threading.Lock()
 
 
 @asynccontextmanager
-async def alone() -> AsyncIterator[None]:
+async def alone() -> AsyncGenerator[None]:
     """Be the only one in this process who migrates: Alembic keeps what it works on in module globals.
 
     Polled, because the others may sit in this event loop or in another thread's; ledgers are opened seldom.
     """
-    while not _ALEMBIC.acquire(blocking=False):
+    while not _ALEMBIC.acquire(blocking=False):  # noqa: ASYNC110 - an event belongs to one loop
         await asyncio.sleep(0.005)
     try:
         yield

@@ -68,6 +68,7 @@ class Cluster:
             controlplane.start(self.layout, self.daemons, self.programs)
             _say("nodes")
             for node in NODES:
+                nodes.start_resolver(self.layout, self.daemons, self.programs, node)
                 nodes.start_runtime(self.layout, self.daemons, node)
             images.load(self.layout)
             for node in NODES:
@@ -95,7 +96,7 @@ class Cluster:
         """Every daemon that should run, in order of start."""
         expected = [
             *controlplane.NAMES,
-            *(f"{d}-{n.name}" for n in NODES for d in ("containerd", "kubelet", "kube-proxy")),
+            *(f"{d}-{n.name}" for n in NODES for d in ("resolver", "containerd", "kubelet", "kube-proxy")),
         ]
         return [DaemonStatus(n, pid := self.daemons.pid(n), _resident(pid)) for n in expected]
 
@@ -125,7 +126,7 @@ class Cluster:
 
     def _stop_order(self) -> list[str]:
         """kubelets before containerd before the control plane; what has a pid file but no known name goes first."""
-        known = [f"{d}-{n.name}" for d in ("kube-proxy", "kubelet", "containerd") for n in NODES] + [
+        known = [f"{d}-{n.name}" for d in ("kube-proxy", "kubelet", "containerd", "resolver") for n in NODES] + [
             *reversed(controlplane.NAMES)
         ]
         return [n for n in self.daemons.names() if n not in known] + known

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.cluster.harness.images import PAUSE_IMAGE
 from tests.cluster.harness.layout import DNS_ADDRESS, NODE_NETWORK, POD_NETWORK, Layout, Node
+from tests.cluster.harness.network import name_servers
 from tests.cluster.harness.preflight import cni_directory
 from tests.cluster.harness.processes import Daemons, make_cgroup, succeeds
 
@@ -26,6 +27,17 @@ def start_runtime(layout: Layout, daemons: Daemons, node: Node) -> None:
     name = f"containerd-{node.name}"
     daemons.start(name, "containerd", "-c", home / "containerd.toml", netns=node.netns)
     daemons.wait_ready(name, lambda: succeeds("ctr", "-a", home / "containerd.sock", "version"), 60)
+
+
+def start_resolver(layout: Layout, daemons: Daemons, programs: Path, node: Node) -> None:
+    """After it: the node's name server runs; it knows no name, like a network with DNS and without an internet."""
+    servers = name_servers()
+    if not servers:
+        return
+    corefile = layout.node(node) / "Corefile"
+    rule = "template ANY ANY {\n        rcode NXDOMAIN\n    }"
+    corefile.write_text(f".:53 {{\n    bind {' '.join(servers)}\n    {rule}\n}}\n")
+    daemons.start(f"resolver-{node.name}", programs / "coredns", "-conf", corefile, netns=node.netns)
 
 
 def start_kubelet(layout: Layout, daemons: Daemons, programs: Path, node: Node) -> None:

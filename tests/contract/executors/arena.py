@@ -14,14 +14,14 @@ from typing import Any
 
 from tools import registry
 from tools.clock import SystemClock
-from tools.cluster.allowlist import READ_RULES, AllowList, Rule
+from tools.cluster.allowlist import READ_RULES, Rule
 from tools.cluster.client import AccessQuestion, Cluster, WriteResult
-from tools.cluster.resources import DEPLOYMENT, KNOWN, NAMESPACE, POD, REPLICA_SET, Resource, WriteRequest
+from tools.cluster.resources import KNOWN, NAMESPACE, POD, REPLICA_SET, Resource, WriteRequest
 from tools.errors import NotFound
 from tools.executors.base import ACTION_ID, INCIDENT_ID, Action
 from tools.guard.door import Door
 from tools.guard.orders import Order, OrderContext
-from tools.guard.policy import Limits, Policy, Window
+from tools.guard.policy import Policy
 from tools.jsontypes import JsonObject, dig_int, dig_list, dig_object, dig_str
 from tools.ledger.ledger import Ledger
 from tools.ledger.records import IncidentRecord, Intent
@@ -41,6 +41,7 @@ WIDE = (
     Rule("create", "policy", "poddisruptionbudgets"),
     Rule("create", "autoscaling", "horizontalpodautoscalers"),
 )
+KEPT_BY_CONTROLLERS = ("deployment.kubernetes.io/revision", "deprecated.daemonset.template.generation")
 FREE = Policy.model_validate(
     {
         "default": "auto",
@@ -54,9 +55,16 @@ FREE = Policy.model_validate(
 
 @dataclass
 class Diary:
-    """What the door did, in order: `intent:ID` when an intent was durable, `write:VERB` when a real call left."""
+    """What the door did, in order.
+
+    `intent:ID` when an intent was durable, `write:VERB` when a real call left, `done:VERB` when the server had done it.
+    """
 
     lines: list[str] = field(default_factory=list)
+
+    @property
+    def done(self) -> list[str]:
+        return [line for line in self.lines if line.startswith("done:")]
 
     @property
     def writes(self) -> list[str]:
@@ -90,8 +98,10 @@ class WatchedCluster:
             if self.before_call is not None:
                 await self.before_call(request)
         result = await self._cluster.write(request, dry_run=dry_run)
-        if not dry_run and self.after_call is not None:
-            await self.after_call(request)
+        if not dry_run:
+            self._diary.lines.append(f"done:{request.verb}")
+            if self.after_call is not None:
+                await self.after_call(request)
         return result
 
 
@@ -193,9 +203,16 @@ class Arena:
     async def open_incident(self, incident: IncidentId, owner: ObjectRef, uid: str) -> None:
         now = SystemClock().now()
         record = IncidentRecord(
-            id=incident, fingerprint=str(incident), target=owner, target_uid=f"{uid}/{incident}", status="open", is_open=True,
-            opened_at=now, updated_at=now, document={},
-        )  # fmt: skip
+            id=incident,
+            fingerprint=str(incident),
+            target=owner,
+            target_uid=f"{uid}/{incident}",
+            status="open",
+            is_open=True,
+            opened_at=now,
+            updated_at=now,
+            document={},
+        )
         await self.ledger.open_incident(record)
 
     async def close(self) -> None:
@@ -232,7 +249,7 @@ def without_status(document: JsonObject) -> JsonObject:
     notes = {
         k: v
         for k, v in dig_object(metadata, "annotations").items()
-        if k not in {ACTION_ID, INCIDENT_ID, "deployment.kubernetes.io/revision"}
+        if k not in {ACTION_ID, INCIDENT_ID, *KEPT_BY_CONTROLLERS}
     }
     plain: JsonObject = {k: v for k, v in metadata.items() if k not in managed} | {"annotations": notes}
     return {k: v for k, v in document.items() if k != "status"} | {"metadata": plain}
@@ -263,7 +280,7 @@ def workload(kind: str, app: str, *, replicas: int = 1, command: str = "sleep 36
     if kind != "DaemonSet":
         spec["replicas"] = replicas
     if kind == "StatefulSet":
-        spec |= {"serviceName": app, "podManagementPolicy": "Parallel"}
+        spec |= {"serviceName": app}
     return {"metadata": {"name": app}, "spec": spec}
 
 

@@ -160,7 +160,12 @@ def _metadata(name: str, uid: str, **extra: JsonValue) -> JsonObject:
 
 
 def deployment(
-    *conditions: JsonObject, replicas: int = 2, paused: bool = False, deleting: bool = False, **status_extra: JsonValue
+    *conditions: JsonObject,
+    replicas: int = 2,
+    paused: bool = False,
+    deleting: bool = False,
+    deadline: int = 600,
+    **status_extra: JsonValue,
 ) -> Deployment:
     metadata = _metadata("web", "dep")
     if deleting:
@@ -177,15 +182,18 @@ def deployment(
     spec: JsonObject = {
         "replicas": replicas,
         "paused": paused,
+        "progressDeadlineSeconds": deadline,
         "selector": {"matchLabels": {"app": "web"}},
         "template": {"spec": {"containers": [container()]}},
     }
     return decode_json({"kind": "Deployment", "metadata": metadata, "spec": spec, "status": body}, Deployment)
 
 
-def stateful_set(*, replicas: int = 2, missing: int = 0, **status_extra: JsonValue) -> StatefulSet:
+def stateful_set(
+    *, replicas: int = 2, missing: int = 0, generation: int = 3, **status_extra: JsonValue
+) -> StatefulSet:
     body: JsonObject = {
-        "observedGeneration": 3,
+        "observedGeneration": generation,
         "replicas": replicas - missing,
         "readyReplicas": replicas,
         "updatedReplicas": replicas,
@@ -196,13 +204,19 @@ def stateful_set(*, replicas: int = 2, missing: int = 0, **status_extra: JsonVal
     }
     spec: JsonObject = {"replicas": replicas, "selector": {"matchLabels": {"app": "db"}}, "template": {"spec": {}}}
     return decode_json(
-        {"kind": "StatefulSet", "metadata": _metadata("db", "sts"), "spec": spec, "status": body}, StatefulSet
+        {
+            "kind": "StatefulSet",
+            "metadata": _metadata("db", "sts", generation=generation),
+            "spec": spec,
+            "status": body,
+        },
+        StatefulSet,
     )
 
 
-def daemon_set(*, desired: int = 2, **status_extra: JsonValue) -> DaemonSet:
+def daemon_set(*, desired: int = 2, generation: int = 3, **status_extra: JsonValue) -> DaemonSet:
     body: JsonObject = {
-        "observedGeneration": 3,
+        "observedGeneration": generation,
         "desiredNumberScheduled": desired,
         "currentNumberScheduled": desired,
         "updatedNumberScheduled": desired,
@@ -210,7 +224,9 @@ def daemon_set(*, desired: int = 2, **status_extra: JsonValue) -> DaemonSet:
         "numberAvailable": desired,
         **status_extra,
     }
-    metadata = _metadata("agent", "ds", annotations={"deprecated.daemonset.template.generation": "2"})
+    metadata = _metadata(
+        "agent", "ds", generation=generation, annotations={"deprecated.daemonset.template.generation": "2"}
+    )
     return decode_json(
         {"kind": "DaemonSet", "metadata": metadata, "spec": {"template": {"spec": {}}}, "status": body}, DaemonSet
     )

@@ -35,7 +35,7 @@ MOVING = condition_of("Progressing", "True", "ReplicaSetUpdated")
 NOT_FOUND = waiting("ErrImagePull", "registry.example/shop/web:2: not found")
 
 
-def replica_set(name: str, revision: int, uid: str) -> ReplicaSet:
+def replica_set(name: str, revision: int, uid: str, image: str = "") -> ReplicaSet:
     owner: JsonObject = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "dep", "controller": True}
     metadata: JsonObject = {
         "name": f"web-{name}",
@@ -45,7 +45,8 @@ def replica_set(name: str, revision: int, uid: str) -> ReplicaSet:
         "annotations": {"deployment.kubernetes.io/revision": str(revision)},
         "ownerReferences": [owner],
     }
-    return decode_json({"metadata": metadata, "spec": {}, "status": {}}, ReplicaSet)
+    template: JsonObject = {"spec": {"containers": [container(image=image)]}} if image else {}
+    return decode_json({"metadata": metadata, "spec": {"template": template}, "status": {}}, ReplicaSet)
 
 
 def of_set(name: str, uid: str) -> JsonObject:
@@ -83,21 +84,27 @@ class World:
         node: Node | None = None,
     ) -> None:
         self.root, self.pods, self.sets, self.events, self.the_node = root, list(pods), list(sets), list(events), node
+        self.asked: list[str] = []
 
     def controller(self, kind: str, namespace: str | None, name: str) -> Controller | None:
+        self.asked.append("controller")
         held: list[Controller] = [self.root, *self.sets]
         return next((o for o in held if (o.kind, o.namespace, o.name) == (kind, namespace, name)), None)
 
     def pods_of(self, owner_uid: str) -> list[Pod]:
+        self.asked.append("pods_of")
         return list(self.pods) if owner_uid == self.root.uid else []
 
     def replica_sets_of(self, deployment_uid: str) -> list[ReplicaSet]:
+        self.asked.append("replica_sets_of")
         return sorted(self.sets, key=lambda s: s.revision) if deployment_uid == self.root.uid else []
 
     def events_for(self, uid: str) -> list[ClusterEvent]:
+        self.asked.append("events_for")
         return [e for e in self.events if e.regarding.uid == uid]
 
     def node(self, name: str) -> Node | None:
+        self.asked.append("node")
         return self.the_node
 
 
@@ -247,6 +254,87 @@ def test_usual_start_is_the_middle_of_ready_pods() -> None:
     assert usual_start([quick, slow, flapped, unready]) == timedelta(seconds=9)
     assert usual_start([unready]) is None
     assert usual_start([]) is None
+
+
+def images(world: World, subject: Pod) -> frozenset[str]:
+    context = contexts(world).for_pod(subject, at(5))
+    assert context is not None
+    return context.other_images
+
+
+def test_other_images_are_those_that_pods_of_other_revisions_have_pulled() -> None:
+    waiting_too = pod(
+        status(NOT_FOUND),
+        containers=[container(image="broken.example/web:1")],
+        labels={"pod-template-hash": "mid"},
+        owner=of_set("mid", "rs-mid"),
+        uid="mid",
+    )
+    kept = replica_set("ancient", 0, "rs-ancient", image="ancient.example/web:1")
+    world = World(deployment(MOVING), OLD_POD, waiting_too, NEW_POD, sets=[kept, OLD, NEW])
+    assert images(world, NEW_POD) == {"registry.example/shop/web:1"}
+    assert images(world, OLD_POD) == {"ancient.example/web:1"}
+
+
+def test_without_other_pods_the_kept_templates_tell_what_other_revisions_use() -> None:
+    sets = [replica_set("old", 1, "rs-old", image="a.example/web:1"), replica_set("new", 2, "rs-new", image="b/web:2")]
+    assert images(World(deployment(MOVING), NEW_POD, sets=sets), NEW_POD) == {"a.example/web:1"}
+    assert images(World(deployment(MOVING), NEW_POD, sets=[NEW]), NEW_POD) == frozenset()
+
+
+BAD_HOST = waiting("ErrImagePull", 'Head "https://typo.example/v2/": dial tcp: lookup typo.example: i/o timeout')
+
+
+def test_an_image_of_a_registry_that_nobody_else_uses_is_confirmed_in_two_seconds_whatever_the_message_says() -> None:
+    typo = pod(
+        status(BAD_HOST),
+        containers=[container(image="typo.example/shop/web:2")],
+        labels={"pod-template-hash": "new"},
+        owner=of_set("new", "rs-new"),
+        uid="new",
+    )
+    subject = contexts(World(deployment(MOVING), OLD_POD, typo, sets=[OLD, NEW]))
+    assert [s.due_at for s in look_at_pod(typo, subject, at(1))] == [at(3)]
+    assert [s.confirmed for s in look_at_pod(typo, subject, at(3))] == [True]
+
+
+YOUNG: dict[str, tuple[Workload, int, Collection[str], float | None]] = {
+    "Deployment with one revision, on its way": (deployment(MOVING), 1, (), 90),
+    "Deployment with two": (deployment(MOVING), 2, (), None),
+    "Deployment that was complete once": (deployment(DONE), 1, (), None),
+    "Deployment that was confirmed": (deployment(MOVING), 1, ("new",), None),
+    "Deployment with a deadline of 75 s": (deployment(MOVING, deadline=75), 1, (), 75),
+    "Deployment with a deadline of 5 s: a minute at least": (deployment(MOVING, deadline=5), 1, (), 60),
+    "StatefulSet of the first generation": (stateful_set(generation=1), 0, (), 90),
+    "StatefulSet of the first generation, confirmed": (stateful_set(generation=1), 0, ("db-1",), None),
+    "StatefulSet that was changed": (stateful_set(), 0, (), None),
+    "DaemonSet of the first generation": (daemon_set(generation=1), 0, (), 90),
+    "DaemonSet that was changed": (daemon_set(), 0, (), None),
+}
+
+
+@pytest.mark.parametrize(("root", "sets", "confirmed", "seconds"), YOUNG.values(), ids=YOUNG)
+def test_a_first_revision_is_given_time(
+    root: Workload, sets: int, confirmed: Collection[str], seconds: float | None
+) -> None:
+    world = World(root, sets=[NEW, OLD][:sets])
+    given = contexts(world, confirmed).family(root, []).first_start
+    assert given == (None if seconds is None else timedelta(seconds=seconds))
+
+
+def test_what_is_well_at_first_sight_costs_one_question() -> None:
+    root = deployment(DONE)
+    world = World(root, *[OLD_POD] * 50, sets=[OLD])
+    assert look_at_root(root, contexts(world), at(600)) == []
+    assert world.asked == ["pods_of"]
+
+
+def test_what_pods_have_in_common_is_asked_once() -> None:
+    root = deployment(MOVING)
+    world = World(root, OLD_POD, *[NEW_POD] * 50, sets=[OLD, NEW])
+    assert len(look_at_root(root, contexts(world), at(5))) == 50
+    assert world.asked.count("pods_of") == 1
+    assert world.asked.count("replica_sets_of") == 2
 
 
 def test_a_symptom_keeps_its_first_sight_through_a_short_absence() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from graph.incident import Reason
 from graph.signals.context import Hints, PodContext, Seen
-from graph.signals.pods import detect_pod
+from graph.signals.pods import detect_pod, is_plainly_well
 from tests.graph.signals.samples import (
     LIVENESS,
     READINESS,
@@ -109,6 +109,48 @@ CASES: dict[str, Expect] = {
     "registry slow: it passes": Expect(
         pod(status(waiting("ErrImagePull", TIMEOUT))), UPDATING, Reason.IMAGE_PULL_FAILED, due=63
     ),
+    "registry slow, and no other revision uses it: the reference is suspect": Expect(
+        pod(status(waiting("ErrImagePull", TIMEOUT))),
+        replace(UPDATING, other_images=frozenset({"mirror.example/shop/web:1"})),
+        Reason.IMAGE_PULL_FAILED,
+        due=5,
+    ),
+    "registry slow, and no other revision uses this repository of it": Expect(
+        pod(status(waiting("ErrImagePull", TIMEOUT))),
+        replace(UPDATING, other_images=frozenset({"registry.example/shop/wb:1"})),
+        Reason.IMAGE_PULL_FAILED,
+        due=5,
+    ),
+    "nobody says why, and no other revision uses this registry": Expect(
+        pod(status(waiting("ImagePullBackOff", "Back-off pulling image"))),
+        replace(UPDATING, other_images=frozenset({"mirror.example/shop/web:1"})),
+        Reason.IMAGE_PULL_FAILED,
+        due=5,
+    ),
+    "registry slow, only the tag is new": Expect(
+        pod(status(waiting("ErrImagePull", TIMEOUT))),
+        replace(UPDATING, other_images=frozenset({"registry.example/shop/web:0"})),
+        Reason.IMAGE_PULL_FAILED,
+        due=23,
+    ),
+    "image not found, only the tag is new: after the debounce": Expect(
+        pod(status(waiting("ErrImagePull", NOT_FOUND))),
+        replace(UPDATING, other_images=frozenset({"registry.example/shop/web:0"})),
+        Reason.IMAGE_PULL_FAILED,
+        due=4.5,
+    ),
+    "registry slow, the image is not new: it passes": Expect(
+        pod(status(waiting("ErrImagePull", TIMEOUT))),
+        replace(UPDATING, other_images=frozenset({"registry.example/shop/web:1"})),
+        Reason.IMAGE_PULL_FAILED,
+        due=63,
+    ),
+    "registry slow for a settled revision, whatever others use: it passes": Expect(
+        pod(status(waiting("ErrImagePull", TIMEOUT))),
+        replace(SETTLED, other_images=frozenset({"mirror.example/shop/web:1"})),
+        Reason.IMAGE_PULL_FAILED,
+        due=63,
+    ),
     "image called timeout that is not found: lasting": Expect(
         pod(status(waiting("ErrImagePull", 'failed to pull "registry.example/timeout/tls:429": not found'))),
         UPDATING,
@@ -161,11 +203,23 @@ CASES: dict[str, Expect] = {
         pod(status(waiting("CreateContainerConfigError", NO_KEY))),
         UPDATING,
         Reason.CONFIG_MISSING,
-        due=4.5,
+        due=6,
         says="MODE",
     ),
     "key missing, of a revision that never worked": Expect(
-        pod(status(waiting("CreateContainerConfigError", NO_KEY))), UNKNOWN, Reason.CONFIG_MISSING, due=4.5
+        pod(status(waiting("CreateContainerConfigError", NO_KEY))), UNKNOWN, Reason.CONFIG_MISSING, due=6
+    ),
+    "Secret missing, in a rollout: it cannot be looked up, so a second more": Expect(
+        pod(status(waiting("CreateContainerConfigError", 'secret "web" not found'))),
+        UPDATING,
+        Reason.CONFIG_MISSING,
+        due=7,
+    ),
+    "key of a Secret missing, of a settled revision: patience": Expect(
+        pod(status(waiting("CreateContainerConfigError", "couldn't find key T in Secret shop/web"))),
+        SETTLED,
+        Reason.CONFIG_MISSING,
+        due=18,
     ),
     "key missing, of a settled revision: patience": Expect(
         pod(status(waiting("CreateContainerConfigError", NO_KEY))), SETTLED, Reason.CONFIG_MISSING, due=18
@@ -419,6 +473,20 @@ CASES: dict[str, Expect] = {
     "unready in a rollout, and no sibling shows how long a start takes": Expect(
         RUNS_UNREADY, UPDATING, Reason.NOT_READY, due=22
     ),
+    "unready, and it is the first revision there is: nothing to go back to, so more time": Expect(
+        RUNS_UNREADY, replace(UPDATING, first_start=timedelta(seconds=90)), Reason.NOT_READY, due=92
+    ),
+    "unready, the first revision, and a sibling was quick: the machine may be busy now": Expect(
+        RUNS_UNREADY,
+        replace(UPDATING, first_start=timedelta(seconds=90), usual_start=timedelta(seconds=1)),
+        Reason.NOT_READY,
+        due=92,
+    ),
+    "crash loop of the first revision: no more time": Expect(
+        pod(status(LOOP, last=ended(1), restarts=1)),
+        replace(UPDATING, first_start=timedelta(seconds=90)),
+        Reason.CRASH_LOOP,
+    ),
     "unready in a rollout, within what its probe allows": Expect(
         pod(
             status(running(2), started=True),
@@ -618,6 +686,35 @@ def test_a_pod_that_no_scheduler_has_looked_at_is_named_after_ten_seconds() -> N
 
 def replace_conditions(subject: Pod) -> Pod:
     return msgspec.structs.replace(subject, status=msgspec.structs.replace(subject.status, conditions=()))
+
+
+WELL = {name: case for name, case in CASES.items() if is_plainly_well(case.pod, at(case.now))}
+
+
+@pytest.mark.parametrize("case", WELL.values(), ids=WELL)
+def test_what_is_well_at_first_sight_is_well_in_every_context(case: Expect) -> None:
+    contexts = (UPDATING, SETTLED, UNKNOWN, case.context)
+    assert [detect_pod(case.pod, context, at(case.now)) for context in contexts] == [[]] * 4
+
+
+def test_most_pods_are_well_at_first_sight() -> None:
+    prepared = [status(ended(0), name="prepare", ready=True)]
+    fresh = pod(
+        status(running(2), ready=True),
+        phase="Running",
+        init=[container("prepare")],
+        init_statuses=prepared,
+        conditions=is_ready(4),
+    )
+    restarted = pod(
+        status(running(20), last=ended(1, ran=(10, 11)), restarts=3, ready=True),
+        phase="Running",
+        conditions=is_ready(21),
+    )
+    assert is_plainly_well(fresh, at(9))
+    assert is_plainly_well(restarted, at(600))
+    assert not is_plainly_well(restarted, at(22))
+    assert not is_plainly_well(pod(status(running(2)), phase="Running", conditions=not_ready(2)), at(9))
 
 
 def test_two_broken_containers_are_two_signals() -> None:

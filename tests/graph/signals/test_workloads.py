@@ -8,7 +8,7 @@ import pytest
 
 from graph.incident import Reason
 from graph.signals.context import Hints, WorkloadContext
-from graph.signals.workloads import detect_workload
+from graph.signals.workloads import detect_workload, is_plainly_well
 from tests.graph.signals.samples import at, condition_of, daemon_set, deployment, stateful_set
 from tools.cluster.objects import Workload
 
@@ -90,3 +90,18 @@ def test_workload(case: Expect) -> None:
         assert signal.due_at == (None if case.due is None else at(case.due))
         assert signal.revision == "7f9c"
         assert signal.container is None
+
+
+WELL = {name: case for name, case in CASES.items() if is_plainly_well(case.workload)}
+
+
+@pytest.mark.parametrize("case", WELL.values(), ids=WELL)
+def test_what_is_well_at_first_sight_is_well_in_every_context(case: Expect) -> None:
+    contexts = (ROLLING, SETTLED, said(ROLLING, ACCOUNT), said(SETTLED, QUOTA), case.context)
+    assert [detect_workload(case.workload, context, at(case.now)) for context in contexts] == [[]] * len(contexts)
+
+
+def test_a_workload_with_all_its_pods_is_well_at_first_sight() -> None:
+    done = deployment(condition_of("Progressing", "True", "NewReplicaSetAvailable"))
+    assert all(is_plainly_well(w) for w in (done, stateful_set(), daemon_set()))
+    assert not any(is_plainly_well(w) for w in (refused(QUOTA), deployment(LATE), stateful_set(missing=1)))

@@ -23,9 +23,13 @@ Json = dict[str, Any]
 
 
 class JumpClock:
-    """A clock on which sleeping takes no time; `pauses` holds every sleep, in seconds."""
+    """A clock on which sleeping takes no time; `pauses` holds every sleep, in seconds.
+
+    It stands still, for ever, once it has passed `stop_at`: what was counted until then is final.
+    """
 
     def __init__(self) -> None:
+        self.stop_at = float("inf")
         self.elapsed = 0.0
         self.pauses: list[float] = []
 
@@ -38,7 +42,13 @@ class JumpClock:
     async def sleep(self, delay: timedelta) -> None:
         self.pauses.append(delay.total_seconds())
         self.elapsed += delay.total_seconds()
+        if self.has_stopped:
+            await asyncio.Event().wait()
         await asyncio.sleep(0)
+
+    @property
+    def has_stopped(self) -> bool:
+        return self.elapsed > self.stop_at
 
 
 async def eventually(holds: Callable[[], object], what: str = "condition", seconds: float = 10) -> None:

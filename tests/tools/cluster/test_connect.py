@@ -191,6 +191,18 @@ async def test_password_file_of_the_user_is_left_alone(tmp_path: Path, monkeypat
                 assert server.requests[-1].headers.get("authorization") == sent
 
 
+@pytest.mark.parametrize(
+    ("user", "sent"), [("{token: abc}", "Bearer abc"), ("{}", "Basic aGVhbGVyOmh1bnRlcjI=")], ids=["token", "no token"]
+)
+async def test_password_in_the_address_is_used_but_not_shown(user: str, sent: str, tmp_path: Path) -> None:
+    async with HostileServer(a_pod) as server:
+        path = kubeconfig(tmp_path / "config", server.url.replace("//", "//healer:hunter2@"), user=user)
+        async with await Cluster.connect(kubeconfig=path, allowlist=RULES) as cluster:
+            await cluster.get(POD, "a", "shop")
+            assert server.requests[0].headers["authorization"] == sent
+            assert cluster.host == server.url
+
+
 @pytest.mark.parametrize(("no_proxy", "target"), [("", "proxied"), ("127.0.0.1", "direct")])
 async def test_proxy_of_the_environment(
     no_proxy: str, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,4 +1,8 @@
-"""A ledger per test.  Set SELFHEAL_TEST_POSTGRES to an async URL of an empty database to hold it to the same contract."""
+"""A ledger per test.
+
+Set SELFHEAL_TEST_POSTGRES to the async URL of a database that may be emptied, and PostgreSQL is held to the contract
+too.
+"""
 
 from __future__ import annotations
 

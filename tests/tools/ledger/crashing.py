@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import resource
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,11 +19,12 @@ from multiprocessing.synchronize import Barrier
 from tests.tools.ledger.samples import FIRST, MINUTE, NOW, entry, good, incident, intent, plan, request
 from tools.errors import ToolError
 from tools.ledger.ledger import Ledger
-from tools.ledger.records import ActionState, InboxState
+from tools.ledger.records import ActionState
 from tools.refs import ActionId, PlanId
 
 CRASHED = 9
 TTL = timedelta(seconds=30)
+TABLES = ("approvals", "plans", "actions", "inbox", "incidents", "documents", "locks", "pauses", "audit")
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["__main__", "tests.tools.ledger.crashing"])
 
@@ -66,7 +68,7 @@ async def _locked(ledger: Ledger) -> None:
 
 async def _state(ledger: Ledger) -> ActionState | None:
     found = await ledger.action(ActionId("act-1"))
-    return found and found.state
+    return None if found is None else found.state
 
 
 async def _is_saved(ledger: Ledger) -> bool:
@@ -150,9 +152,6 @@ CALLS: dict[str, Call] = {
 }
 """Every mutating method of the ledger; a test holds this list to the class."""
 
-TABLES = ("approvals", "plans", "actions", "inbox", "incidents", "documents", "locks", "pauses", "audit")
-INBOX_STATES = {"link": InboxState.LINKED, "discard": InboxState.DISCARDED}
-
 
 async def _is_asked(ledger: Ledger) -> bool:
     return await ledger.approval(FIRST) is not None
@@ -202,6 +201,24 @@ def race(url: str, me: int, rounds: int, start: Barrier, told: Connection) -> No
             await ledger.record(entry(f"{number}-{me}"))
         await ledger.close()
         return seen
+
+    told.send(asyncio.run(run()))
+
+
+def fill_the_disk(url: str, told: Connection) -> None:
+    """Keep documents until no file may grow any more; tell which were kept, and the error's code."""
+
+    async def run() -> tuple[list[str], str]:
+        ledger = await Ledger.open(url)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+        kept: list[str] = []
+        try:
+            for number in range(1000):
+                key = await ledger.put_document("k", {"n": number, "x": "x" * 10_000}, NOW)
+                kept.append(key)
+        except ToolError as error:
+            return kept, error.code
+        return kept, "no error"
 
     told.send(asyncio.run(run()))
 

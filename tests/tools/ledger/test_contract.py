@@ -9,6 +9,7 @@ import pytest
 
 from tests.tools.ledger.samples import FIRST, MINUTE, NODE, NOW, WEB, entry, good, incident, intent, plan, request
 from tools.errors import Conflict, Permanent
+from tools.jsontypes import JsonObject
 from tools.ledger.errors import Contradiction, KeyReused, LedgerError, NoSuchEntry
 from tools.ledger.ledger import Ledger
 from tools.ledger.records import ActionState, InboxState, IncidentRecord
@@ -112,7 +113,8 @@ class TestIncidents:
 
     async def test_saving_keeps_the_earlier_result_unless_a_new_one_comes(self, ledger: Ledger) -> None:
         await ledger.open_incident(incident())
-        for given, kept in ((None, None), ({"a": 1}, {"a": 1}), (None, {"a": 1}), ({}, {})):
+        one: JsonObject = {"a": 1}
+        for given, kept in ((None, None), (one, one), (None, one), ({}, {})):
             saved = await ledger.save_incident(FIRST, status="s", is_open=True, document={}, result=given, now=NOW)
             assert saved.result == kept == (await ledger.incident(FIRST) or saved).result
 
@@ -149,7 +151,7 @@ class TestIncidents:
         assert await ledger.recent("another", NOW) == []
 
     async def test_a_document_is_kept_once_under_its_digest(self, ledger: Ledger) -> None:
-        body = {"b": [1, 1.5, None, True, "ü\u0000"], "a": {}}
+        body: JsonObject = {"b": [1, 1.5, None, True, "ü\u0000"], "a": {}}
         key = await ledger.put_document("evidence", body, NOW)
         assert key == await ledger.put_document("evidence", dict(reversed(body.items())), NOW + MINUTE)
         assert await ledger.document(key) == body

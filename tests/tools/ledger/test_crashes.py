@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from pathlib import Path
 
 import pytest
 
-from tests.tools.ledger.crashing import CALLS, CRASHED, FORKS, crash_after, ended, race, write_for_ever
+from tests.tools.ledger.crashing import CALLS, CRASHED, FORKS, crash_after, ended, fill_the_disk, race, write_for_ever
 from tools.ledger.ledger import Ledger
 
 READS = {
@@ -59,6 +60,25 @@ async def test_everything_acknowledged_before_a_kill_is_there(url: str) -> None:
         opened = {one.id for one in await ledger.incidents(limit=100_000)}
         assert opened >= {f"i{number}" for number in range(last + 1)}
     told.close()
+
+
+async def test_a_full_disk_is_told_and_takes_nothing_with_it(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'ledger.db'}"
+    told, ours = FORKS.Pipe(duplex=False)
+    process = FORKS.Process(target=fill_the_disk, args=(url, ours))
+    process.start()
+    ours.close()
+    assert await asyncio.to_thread(told.poll, 30)
+    kept, code = told.recv()
+    await ended(process)
+    told.close()
+    assert code == "LEDGER_UNAVAILABLE"
+    assert len(kept) > 10
+    async with await Ledger.open(url) as ledger:
+        for number, key in enumerate(kept):
+            found = await ledger.document(key)
+            assert found is not None
+            assert found["n"] == number
 
 
 async def test_of_two_processes_exactly_one_wins(url: str) -> None:

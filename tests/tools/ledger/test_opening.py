@@ -41,16 +41,29 @@ async def test_the_folder_and_the_file_are_for_their_owner_alone(tmp_path: Path)
     path = tmp_path / "state" / "ledger.db"
     async with await Ledger.open(at(path)) as ledger:
         await ledger.record(entry())
-        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-        beside = {found.name: stat.S_IMODE(found.stat().st_mode) for found in path.parent.iterdir()}
-        assert beside == {name: 0o600 for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm")}
-    assert [found.name for found in path.parent.iterdir()] == ["ledger.db"]
+        assert _modes(path.parent.parent) == {"state": 0o700}
+        assert _modes(path.parent) == dict.fromkeys(("ledger.db", "ledger.db-wal", "ledger.db-shm"), 0o600)
+    assert _modes(path.parent) == {"ledger.db": 0o600}
 
 
 async def test_a_folder_that_exists_keeps_its_mode(tmp_path: Path) -> None:
-    tmp_path.chmod(0o750)
-    async with await Ledger.open(at(tmp_path / "ledger.db")):
-        assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o750
+    _folder(tmp_path / "state", 0o750)
+    async with await Ledger.open(at(tmp_path / "state" / "ledger.db")):
+        assert _modes(tmp_path) == {"state": 0o750}
+
+
+@pytest.mark.parametrize("turns", [1, 5, 20, 60, 150, 400])
+async def test_a_cancelled_opening_leaves_nothing_half_made(tmp_path: Path, turns: int) -> None:
+    opening = asyncio.create_task(Ledger.open(at(tmp_path / "ledger.db")))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    opening.cancel()
+    try:
+        await (await opening).close()
+    except asyncio.CancelledError:
+        assert set(_modes(tmp_path)) <= {"ledger.db"}
+    async with await Ledger.open(at(tmp_path / "ledger.db")) as ledger:
+        assert await ledger.record(entry()) == 1
 
 
 async def test_every_connection_is_set_to_lose_nothing(tmp_path: Path) -> None:
@@ -111,7 +124,7 @@ async def test_opened_many_times_at_once_it_is_made_once(url: str) -> None:
 async def test_a_store_of_a_later_version_is_left_alone(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(SchemaNewer, match="9999.*run the version that wrote it"):
+    with pytest.raises(SchemaNewer, match=r"9999.*run the version that wrote it"):
         await Ledger.open(at(path))
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
@@ -145,12 +158,12 @@ def _replace_by_text(path: Path) -> None:
 async def test_a_damaged_file_is_told_and_never_replaced(path: Path, damage: object) -> None:
     assert callable(damage)
     damage(path)
-    found = path.read_bytes()
+    found = _content(path)
     with pytest.raises(StoreCorrupt, match="restore") as told:
         await Ledger.open(at(path))
     assert isinstance(told.value, ToolError)
     assert told.value.code == "STORE_CORRUPT"
-    assert path.read_bytes() == found
+    assert _content(path) == found
 
 
 async def test_damage_that_shows_only_later_is_told_as_such(path: Path) -> None:
@@ -166,10 +179,10 @@ async def test_damage_that_shows_only_later_is_told_as_such(path: Path) -> None:
 
 async def test_a_log_without_its_database_is_not_played_into_a_new_one(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
-    path.with_name("ledger.db-wal").write_bytes(b"x" * 100)
+    _write(path.with_name("ledger.db-wal"), b"x" * 100)
     with pytest.raises(StoreCorrupt, match="restore the file beside its log"):
         await Ledger.open(at(path))
-    assert not path.exists()
+    assert set(_modes(tmp_path)) == {"ledger.db-wal"}
 
 
 @pytest.mark.parametrize(
@@ -212,6 +225,23 @@ async def test_somebody_elses_tables_are_told_and_left(tmp_path: Path) -> None:
         await Ledger.open(at(path))
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("incidents",)]
+
+
+def _modes(folder: Path) -> dict[str, int]:
+    """What lies in a folder, and who may touch it."""
+    return {found.name: stat.S_IMODE(found.stat().st_mode) for found in folder.iterdir()}
+
+
+def _folder(path: Path, mode: int) -> None:
+    path.mkdir(mode=mode)
+
+
+def _content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
 
 
 def _shape(db: sqlite3.Connection) -> list[tuple[str, str, str]]:

@@ -23,6 +23,7 @@ from tools.executors.kubernetes.common import (
     refuse,
     template_of,
 )
+from tools.executors.kubernetes.podsecurity import added_powers
 from tools.executors.kubernetes.revisions import read_revisions
 from tools.executors.patch import fence, json_patch, operation, pointer, put, sign
 from tools.guard.verdict import ReasonCode, Refused
@@ -105,6 +106,13 @@ class RollbackWorkloadExecutor(WorkloadExecutor[RollbackWorkload]):
                 ReasonCode.NO_REVISION, f"Revision {action.to_revision} is what {action.target} runs at present."
             )
         return None
+
+    def approval_reasons(self, action: RollbackWorkload, situation: Situation) -> tuple[str, ...]:
+        """The earlier revision may do what the present one may not."""
+        added = added_powers(template_of(situation.live), dig_object(situation.support, "template"))
+        if not added:
+            return ()
+        return (f"Revision {action.to_revision} of {action.target} lowers its security: it {'; '.join(added)}.",)
 
     def request(self, action: RollbackWorkload, situation: Situation, mark: Mark) -> WriteRequest:
         """Replace the whole template."""

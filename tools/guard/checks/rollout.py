@@ -6,10 +6,15 @@ are merely missing or broken are no rollout; neither is one that ran out of its 
 
 from __future__ import annotations
 
+from typing import Final
+
 from tools.guard.checks.freshness import own_generation
 from tools.guard.verdict import ReasonCode, Refused
 from tools.guard.world import World, known, no
 from tools.jsontypes import JsonObject, dig, dig_int, dig_list, dig_str
+
+LOOK_AGAIN: Final = 2.0
+"""Seconds in which a controller that works has looked at a new spec."""
 
 
 def check(world: World) -> Refused | None:
@@ -24,7 +29,7 @@ def check(world: World) -> Refused | None:
     return no(
         ReasonCode.ROLLOUT_IN_PROGRESS,
         f"{world.order.owner} is being rolled out and {world.order.action.tool} does not take that back.",
-        retry_after=30,
+        retry_after=LOOK_AGAIN if is_unobserved(owner) else 30,
     )
 
 
@@ -32,16 +37,17 @@ def is_rolling(kind: str, workload: JsonObject) -> bool:
     """Whether pods of two revisions stand side by side, or the newest spec was not looked at yet."""
     match kind:
         case "Deployment":
-            return _is_unobserved(workload) or (not _is_over_deadline(workload) and _deployment_rolls(workload))
+            return is_unobserved(workload) or (not _is_over_deadline(workload) and _deployment_rolls(workload))
         case "StatefulSet":
-            return _is_unobserved(workload) or _stateful_set_rolls(workload)
+            return is_unobserved(workload) or _stateful_set_rolls(workload)
         case "DaemonSet":
-            return _is_unobserved(workload) or _daemon_set_rolls(workload)
+            return is_unobserved(workload) or _daemon_set_rolls(workload)
         case _:
             return False
 
 
-def _is_unobserved(workload: JsonObject) -> bool:
+def is_unobserved(workload: JsonObject) -> bool:
+    """Whether the controller has yet to look at the newest spec.  An annotation of a Deployment is enough for that."""
     return _number(workload, "metadata", "generation") > _number(workload, "status", "observedGeneration")
 
 

@@ -1,0 +1,193 @@
+"""Time of the simulator: virtual, or real time by a factor.
+
+Virtual time: the event loop itself lives in it.  When nothing is runnable and no bytes are on the way, the loop would
+block until its next timer; instead the clock jumps there.  So every timer of everybody on this loop (controllers,
+client timeouts, `asyncio.sleep` of the code under test) is in virtual time, and a request in flight holds time still,
+because its bytes are readable or its handler runnable.
+
+Work in other threads (SQLite, name resolution) is not visible to the loop: while other threads exist, the clock waits
+`thread_grace` real seconds for them before each jump; `hold()` stops time for work that takes longer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol, TypeAlias
+
+from tools.clock import Clock
+
+_File: TypeAlias = "int | HasFileno"
+
+START = datetime(2026, 1, 5, 9, 0, 0, tzinfo=UTC)
+"""Where virtual time begins: a Monday morning, so that schedules and stamps are the same in every run."""
+
+
+class HasFileno(Protocol):
+    """What a selector takes besides numbers."""
+
+    def fileno(self) -> int:
+        """The file descriptor."""
+        ...
+
+
+class SimClock(Clock, Protocol):
+    """What the simulator needs of a clock besides the port: timers."""
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        """Call back after so many seconds of this clock."""
+        ...
+
+
+class ScaledClock:
+    """Real time times `factor`: 10 makes ten simulated seconds pass in one.  `now` starts at the real time."""
+
+    def __init__(self, factor: float = 1.0) -> None:
+        if factor <= 0:
+            raise ValueError(f"factor {factor}: time must go forward, use a number above 0")
+        self._factor = factor
+        self._wall = datetime.now(UTC)
+        self._start = time.monotonic()
+
+    def now(self) -> datetime:
+        """Simulated wall time."""
+        return self._wall + timedelta(seconds=self.monotonic())
+
+    def monotonic(self) -> float:
+        """Simulated seconds since the clock was made."""
+        return (time.monotonic() - self._start) * self._factor
+
+    async def sleep(self, delay: timedelta) -> None:
+        """Return after `delay` of simulated time."""
+        await asyncio.sleep(delay.total_seconds() / self._factor)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        """A timer in simulated time."""
+        return asyncio.get_running_loop().call_later(max(0.0, seconds) / self._factor, callback)
+
+
+class _JumpingSelector(selectors.BaseSelector):
+    """Stands between the loop and its selector: an idle wait becomes a jump of the clock."""
+
+    def __init__(self, inner: selectors.BaseSelector, clock: VirtualClock) -> None:
+        self.inner = inner
+        self._clock = clock
+
+    def register(self, fileobj: _File, events: int, data: object = None) -> selectors.SelectorKey:
+        return self.inner.register(fileobj, events, data)
+
+    def unregister(self, fileobj: _File) -> selectors.SelectorKey:
+        return self.inner.unregister(fileobj)
+
+    def modify(self, fileobj: _File, events: int, data: object = None) -> selectors.SelectorKey:
+        return self.inner.modify(fileobj, events, data)
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        # The standard library's own type for the keys is private.
+        return self.inner.get_map()
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """The loop asks for I/O; `timeout` is how long it would sleep: 0 when something is runnable."""
+        ready = self.inner.select(0)
+        if ready or timeout == 0:
+            return ready
+        if timeout is None:
+            return self.inner.select(None)
+        ready = self.inner.select(self._clock.patience())
+        if ready:
+            return ready
+        if self._clock.is_held:
+            return self.inner.select(0.001)
+        self._clock.jump(timeout)
+        return []
+
+
+class VirtualClock:
+    """Virtual time on the running event loop (a selector loop: asyncio's default on Unix).
+
+    ::
+
+        with VirtualClock() as clock:      # the running loop lives in virtual time until the block ends
+            await clock.sleep(timedelta(hours=1))   # returns at once
+    """
+
+    def __init__(self, start: datetime = START, thread_grace: float = 0.001) -> None:
+        self._start = start
+        self._grace = thread_grace
+        self._offset = 0.0
+        self._base = 0.0
+        self._held = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._inner: selectors.BaseSelector | None = None
+
+    def __enter__(self) -> VirtualClock:
+        """Take over the running loop.  Raises RuntimeError on a loop without a selector (uvloop), remedy in the message."""
+        loop = asyncio.get_running_loop()
+        inner = getattr(loop, "_selector", None)
+        if not isinstance(inner, selectors.BaseSelector):
+            raise RuntimeError(f"{type(loop).__name__} has no selector: virtual time needs asyncio's own selector loop")
+        if isinstance(inner, _JumpingSelector):
+            raise RuntimeError("this loop lives in virtual time already: use the clock that made it so")
+        self._loop, self._inner, self._base = loop, inner, loop.time()
+        # The loop has no public hook for "about to block"; its selector is the one object it asks, and `time` its clock.
+        setattr(loop, "_selector", _JumpingSelector(inner, self))  # noqa: B010
+        setattr(loop, "time", self._loop_time)  # noqa: B010
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the loop back; its time goes on from where it is, at real speed."""
+        if self._loop is None:
+            return
+        ahead = self._loop_time() - time.monotonic()
+        setattr(self._loop, "_selector", self._inner)  # noqa: B010
+        setattr(self._loop, "time", lambda: time.monotonic() + ahead)  # noqa: B010
+        self._loop = None
+
+    def _loop_time(self) -> float:
+        return self._base + self._offset
+
+    @property
+    def is_held(self) -> bool:
+        """Whether somebody holds time still."""
+        return self._held > 0
+
+    @contextmanager
+    def hold(self) -> Generator[None, None, None]:
+        """Time stands still inside: for work the loop cannot see (a subprocess, a thread)."""
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+
+    def patience(self) -> float:
+        """Real seconds to wait for other threads before a jump."""
+        return self._grace if threading.active_count() > 1 else 0.0
+
+    def jump(self, seconds: float) -> None:
+        """Move time forward; called when the loop is idle."""
+        self._offset += seconds
+
+    def now(self) -> datetime:
+        """Virtual wall time."""
+        return self._start + timedelta(seconds=self._offset)
+
+    def monotonic(self) -> float:
+        """Virtual seconds since the start."""
+        return self._offset
+
+    async def sleep(self, delay: timedelta) -> None:
+        """Return after `delay` of virtual time."""
+        await asyncio.sleep(delay.total_seconds())
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        """A timer in virtual time."""
+        return asyncio.get_running_loop().call_later(max(0.0, seconds), callback)

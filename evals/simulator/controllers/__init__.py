@@ -1,0 +1,1 @@
+"""What the controller manager and the scheduler do, in small."""

@@ -1,0 +1,51 @@
+"""What a controller is, and the metrics it may read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evals.simulator.api.core import Api
+from evals.simulator.api.store import Change
+
+if TYPE_CHECKING:
+    from evals.simulator.controllers.manager import Manager
+
+Key = tuple[str, str]
+"""Namespace and name."""
+
+
+class Controller:
+    """Base of the controllers: `watches` maps a store key to the objects to look at again for a change."""
+
+    name = "controller"
+    key = ""
+
+    def __init__(self, api: Api, manager: Manager) -> None:
+        self.api, self.manager = api, manager
+
+    def related(self, change: Change) -> list[Key]:
+        """Which objects of `key` a change of another resource concerns."""
+        return []
+
+    def sync(self, namespace: str, name: str) -> None:
+        """Bring the world closer to what the object says.  The object may be gone."""
+        raise NotImplementedError
+
+    def later(self, namespace: str, name: str, seconds: float) -> None:
+        """Look again after so many seconds."""
+        self.manager.later(self, (namespace, name), seconds)
+
+
+class Metrics:
+    """What pods use, given by whoever runs the simulation."""
+
+    def __init__(self) -> None:
+        self._cpu: dict[tuple[str, str], float] = {}
+
+    def set(self, namespace: str, workload: str, millicores: float) -> None:
+        """Every pod of the workload uses that much from now on."""
+        self._cpu[namespace, workload] = millicores
+
+    def get(self, namespace: str, workload: str) -> float | None:
+        """Millicores per pod; None when there are no metrics."""
+        return self._cpu.get((namespace, workload))

@@ -1,0 +1,1 @@
+"""What happens on a node: containers that follow a declared behaviour."""

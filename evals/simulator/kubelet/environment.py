@@ -1,0 +1,129 @@
+"""What a container finds when it starts: its environment and its volumes, or why it cannot start."""
+
+from __future__ import annotations
+
+import base64
+
+from evals.simulator.api.store import Store
+from evals.simulator.objects import annotations_of, labels_of, name_of, namespace_of, objects, strings, uid_of
+from tools.jsontypes import JsonObject, dig, dig_object, dig_str
+
+
+class NotConfiguredError(Exception):
+    """The kubelet cannot make the container's configuration; the text is what it reports."""
+
+
+def _source(store: Store, kind: str, namespace: str, ref: JsonObject) -> dict[str, str] | None:
+    """The data of a ConfigMap or Secret; None when it is missing and optional."""
+    name = dig_str(ref, "name")
+    found = store.get("configmaps" if kind == "configmap" else "secrets", namespace, name)
+    if found is None:
+        if ref.get("optional") is True:
+            return None
+        raise NotConfiguredError(f'{kind} "{name}" not found')
+    data = strings(found, "data")
+    return data if kind == "configmap" else {k: base64.b64decode(v).decode(errors="replace") for k, v in data.items()}
+
+
+def resolve(store: Store, pod: JsonObject, container: JsonObject, pod_ip: str) -> dict[str, str]:
+    """The environment.  Raises NotConfiguredError in the words of the kubelet."""
+    namespace, env = namespace_of(pod), dict[str, str]()
+    for source in objects(container, "envFrom"):
+        for field, kind in (("configMapRef", "configmap"), ("secretRef", "secret")):
+            ref = source.get(field)
+            if isinstance(ref, dict):
+                prefix = dig_str(source, "prefix")
+                env |= {f"{prefix}{k}": v for k, v in (_source(store, kind, namespace, ref) or {}).items()}
+    for item in objects(container, "env"):
+        value = _value(store, pod, item, pod_ip)
+        if value is not None:
+            env[dig_str(item, "name")] = value
+    return env
+
+
+def _value(store: Store, pod: JsonObject, item: JsonObject, pod_ip: str) -> str | None:
+    namespace, origin = namespace_of(pod), dig_object(item, "valueFrom")
+    for field, kind, shown in (("configMapKeyRef", "configmap", "ConfigMap"), ("secretKeyRef", "secret", "Secret")):
+        ref = origin.get(field)
+        if isinstance(ref, dict):
+            data, key = _source(store, kind, namespace, ref), dig_str(ref, "key")
+            if data is None:
+                return None
+            if key not in data:
+                if ref.get("optional") is True:
+                    return None
+                raise NotConfiguredError(f"couldn't find key {key} in {shown} {namespace}/{dig_str(ref, 'name')}")
+            return data[key]
+    path = dig_str(origin, "fieldRef", "fieldPath")
+    if path:
+        known = {
+            "metadata.name": name_of(pod),
+            "metadata.namespace": namespace,
+            "metadata.uid": uid_of(pod),
+            "spec.nodeName": dig_str(pod, "spec", "nodeName"),
+            "spec.serviceAccountName": dig_str(pod, "spec", "serviceAccountName"),
+            "status.podIP": pod_ip,
+        }
+        labels = {f"metadata.labels['{k}']": v for k, v in labels_of(pod).items()}
+        notes = {f"metadata.annotations['{k}']": v for k, v in annotations_of(pod).items()}
+        return (known | labels | notes).get(path, "")
+    return dig_str(item, "value")
+
+
+def require_user(pod: JsonObject, container: JsonObject) -> None:
+    """Raise NotConfiguredError when it must not run as root and nothing says otherwise: the images here have no user."""
+    inner, outer = dig_object(container, "securityContext"), dig_object(pod, "spec", "securityContext")
+    wanted = inner.get("runAsNonRoot", outer.get("runAsNonRoot"))
+    user = inner.get("runAsUser", outer.get("runAsUser"))
+    if wanted is True and (user is None or user == 0):
+        whose = f"{name_of(pod)}_{namespace_of(pod)}({uid_of(pod)})"
+        where = f'(pod: "{whose}", container: {dig_str(container, "name")})'
+        raise NotConfiguredError(f"container has runAsNonRoot and image will run as root {where}")
+
+
+def missing_volumes(store: Store, pod: JsonObject) -> list[tuple[str, str]]:
+    """(volume, why) of volumes that cannot be mounted now."""
+    namespace, found = namespace_of(pod), list[tuple[str, str]]()
+    for volume in objects(pod, "spec", "volumes"):
+        for field, key, kind, name_field in (
+            ("configMap", "configmaps", "configmap", "name"),
+            ("secret", "secrets", "secret", "secretName"),
+        ):
+            source = volume.get(field)
+            if not isinstance(source, dict) or source.get("optional") is True:
+                continue
+            name, label = dig_str(source, name_field), dig_str(volume, "name")
+            obj = store.get(key, namespace, name)
+            if obj is None:
+                found.append((label, f'{kind} "{name}" not found'))
+                continue
+            data = {**dig_object(obj, "data"), **dig_object(obj, "binaryData")}
+            lost = [dig_str(i, "key") for i in objects(source, "items") if dig_str(i, "key") not in data]
+            if lost:
+                found.append(
+                    (label, f"references non-existent {'config' if kind == 'configmap' else 'secret'} key: {lost[0]}")
+                )
+    return found
+
+
+def files(store: Store, pod: JsonObject, container: JsonObject) -> set[str]:
+    """Paths of the files that ConfigMaps and Secrets put into the container."""
+    found: set[str] = set()
+    volumes = {dig_str(v, "name"): v for v in objects(pod, "spec", "volumes")}
+    for mount in objects(container, "volumeMounts"):
+        volume, base = volumes.get(dig_str(mount, "name"), {}), dig_str(mount, "mountPath").rstrip("/")
+        for field, key, name_field in (("configMap", "configmaps", "name"), ("secret", "secrets", "secretName")):
+            source = volume.get(field)
+            if isinstance(source, dict):
+                obj = store.get(key, namespace_of(pod), dig_str(source, name_field))
+                items = objects(source, "items")
+                keys = [dig_str(i, "path") for i in items] if items else list(dig_object(obj, "data"))
+                sub = dig_str(mount, "subPath")
+                found |= {base} if sub else {f"{base}/{k}" for k in keys}
+    return found
+
+
+def memory_limit(container: JsonObject) -> str | None:
+    """The memory limit as written."""
+    value = dig(container, "resources", "limits", "memory")
+    return None if value is None else str(value)
