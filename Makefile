@@ -48,7 +48,7 @@ run: $(STAMP) ## The service, with the settings of the environment and .env
 	$(BIN)/selfheal serve
 
 studio: $(STAMP) ## LangGraph's development server over the same graph (observe mode)
-	$(BIN)/langgraph dev --host 127.0.0.1 --no-browser
+	$(BIN)/langgraph dev --host 127.0.0.1 --no-browser --allow-blocking
 
 cluster-up: $(STAMP) ## Build (once) and start a real two-node Kubernetes on this machine
 	$(BIN)/python -m tests.cluster.harness up $(CLUSTER_FLAGS)

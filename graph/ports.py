@@ -8,6 +8,7 @@ or a SQL statement: they ask these ports.
 from __future__ import annotations
 
 import asyncio
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -120,7 +121,7 @@ async def open_ports(
     (`ports.mirror.synced`).  Raises `ToolError` with the remedy when the cluster, the policy or the ledger is not usable.
     """
     ticking = clock or SystemClock()
-    policy = load_policy(config.policy_file)
+    policy = await asyncio.to_thread(load_policy, config.policy_file, registry.ALL)
     if config.observe_only:
         policy = policy.observing()
     enabled = registry.executors(resources_factor=policy.limits.resources_factor)

@@ -2,7 +2,8 @@
 
 Ports are opened at the first node that needs them, from the same environment variables as the service (kubeconfig,
 policy, state directory), in observe mode unless `SELFHEAL_STUDIO_ACTS=1` says otherwise: a debugger should not act by
-accident.  Importing this module touches neither a cluster nor a file.
+accident.  Importing this module touches neither a cluster nor a file.  Start it by `make studio`, which
+passes `--allow-blocking`: the ledger's migrations (Alembic, once, at the first node) read files in the event loop.
 """
 
 from __future__ import annotations

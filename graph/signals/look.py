@@ -16,7 +16,10 @@ from tools.cluster.objects import Pod, Workload
 
 def look_at_pod(pod: Pod, contexts: Contexts, now: datetime) -> list[Signal]:
     """The pod's symptoms now; empty as well when its owner is not in view yet."""
-    return _look_at_pod(pod, contexts, now, None)
+    if pods.is_plainly_well(pod, now):
+        contexts.symptoms.note(pod.uid, (), now)
+        return []
+    return _judge(pod, contexts, now, None)
 
 
 def look_at_workload(workload: Workload, contexts: Contexts, now: datetime) -> list[Signal]:
@@ -34,18 +37,18 @@ def look_at_root(workload: Workload, contexts: Contexts, now: datetime) -> list[
     members = contexts.pods_of(workload)
     family: Family | None = None
     for pod in members:
-        if family is None and not pods.is_plainly_well(pod, now):
-            family = contexts.family(workload, members)
-        signals.extend(_look_at_pod(pod, contexts, now, family))
+        if pods.is_plainly_well(pod, now):
+            contexts.symptoms.note(pod.uid, (), now)
+            continue
+        family = family or contexts.family(workload, members)
+        signals.extend(_judge(pod, contexts, now, family))
     return sorted(signals, key=lambda s: (not s.confirmed, s.observed_at, str(s.object)))
 
 
-def _look_at_pod(pod: Pod, contexts: Contexts, now: datetime, family: Family | None) -> list[Signal]:
-    signals: list[Signal] = []
-    if not pods.is_plainly_well(pod, now):
-        context = contexts.for_pod(pod, now, family)
-        if context is None:
-            return []
-        signals = pods.detect_pod(pod, context, now)
+def _judge(pod: Pod, contexts: Contexts, now: datetime, family: Family | None) -> list[Signal]:
+    context = contexts.for_pod(pod, now, family)
+    if context is None:
+        return []
+    signals = pods.detect_pod(pod, context, now)
     contexts.symptoms.note(pod.uid, signals, now)
     return signals

@@ -25,8 +25,7 @@ ENDS = {
     "short: told whole": ("ErrImagePull: web:4: not found", "ErrImagePull: web:4: not found"),
     "address lookup": (DNS, "read udp 192.0.2.9:41234->192.0.2.53:53: i/o timeout"),
     "image not there: with what is not there": (
-        f'ErrImagePull: rpc error: code = NotFound desc = {PULLING}: Head "https://registry.example/v2/x": {IMAGE}:'
-        " not found",
+        f'ErrImagePull: code = NotFound desc = {PULLING}: Head "https://registry.example/v2/x": {IMAGE}: not found',
         f'Head "https://registry.example/v2/x": {IMAGE}: not found',
     ),
     "command not there: without the runtime's last word": (

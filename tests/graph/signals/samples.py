@@ -189,9 +189,7 @@ def deployment(
     return decode_json({"kind": "Deployment", "metadata": metadata, "spec": spec, "status": body}, Deployment)
 
 
-def stateful_set(
-    *, replicas: int = 2, missing: int = 0, generation: int = 3, **status_extra: JsonValue
-) -> StatefulSet:
+def stateful_set(*, replicas: int = 2, missing: int = 0, generation: int = 3, **status_extra: JsonValue) -> StatefulSet:
     body: JsonObject = {
         "observedGeneration": generation,
         "replicas": replicas - missing,

@@ -25,6 +25,7 @@ from tools.cluster.objects import Pod, Workload
 from tools.errors import Unreachable
 from tools.journal.good import GoodKeeper, proving_time
 from tools.ledger.records import GoodRevision
+from tools.refs import ObjectRef
 
 
 class Hands:
@@ -209,6 +210,23 @@ async def test_what_was_confirmed_before_is_loaded() -> None:
     assert reborn.confirmed("dep") == {"7f9c"}
     reborn.forget("dep")
     assert reborn.confirmed("dep") == frozenset()
+
+
+async def test_what_is_recorded_before_loading_does_not_hide_what_was_confirmed_before() -> None:
+    subject, clock, book = await keeper()
+    book.kept.append(
+        GoodRevision(
+            owner_uid="dep",
+            owner=ObjectRef(kind="Deployment", namespace="shop", name="web"),
+            revision_hash="earlier",
+            confirmed_at=at(-900),
+        )
+    )
+    clock.time = at(60)
+    subject.observe(deployment(), TWO)
+    await subject.settle()
+    await subject.load("dep")
+    assert subject.confirmed("dep") == {"7f9c", "earlier"}
 
 
 def probed(**probe: int) -> Pod:
