@@ -8,6 +8,8 @@ START ─ analyzer ─ reasoner ─ validator ─┬ accepted ──────
 All routing is in `graph.edges`; this file only draws it.
 """
 
+# LangGraph leaves type variables open here.
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 from functools import partial
@@ -37,7 +39,9 @@ from graph.nodes.verifier import verifier
 from graph.state import State
 from tools.errors import Transient
 
-READ_AGAIN = RetryPolicy(initial_interval=0.25, backoff_factor=2.0, max_interval=5.0, max_attempts=6, retry_on=Transient)
+READ_AGAIN = RetryPolicy(
+    initial_interval=0.25, backoff_factor=2.0, max_interval=5.0, max_attempts=6, retry_on=Transient
+)
 """For nodes that only read: a transient error is worth another look.  LangGraph's default would retry a 400 as well.
 The enforcer and undo have none: their retries go through the door, which knows what was already sent."""
 

@@ -1,9 +1,11 @@
 """All routing, as pure functions from the state to the name of the next node.
 
-Each router matches on one tagged value and ends in `assert_never`: a new variant that no edge knows does not type-check.
+Each router matches on one tagged value and ends in `assert_never`: a variant that no edge knows does not type-check.
 The bounds (attempts, retries) are read from `Limits`, never from the model.
 """
 
+# `case other: assert_never(other)` is meant to be unreachable: it is there for the variant of tomorrow.
+# pyright: reportUnnecessaryComparison=false
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -56,11 +56,21 @@ def counters(workload: Workload) -> tuple[int, int, int, int, int]:
     """Desired, updated, ready, available and all pods, as the controller counted them."""
     match workload:
         case Deployment(spec=spec, status=status):
-            desired = 1 if spec.replicas is None else spec.replicas
-            return desired, status.updated_replicas, status.ready_replicas, status.available_replicas, status.replicas
+            return (
+                spec.replicas,
+                status.updated_replicas,
+                status.ready_replicas,
+                status.available_replicas,
+                status.replicas,
+            )
         case StatefulSet(spec=spec, status=status):
-            desired = 1 if spec.replicas is None else spec.replicas
-            return desired, status.updated_replicas, status.ready_replicas, status.available_replicas, status.replicas
+            return (
+                spec.replicas,
+                status.updated_replicas,
+                status.ready_replicas,
+                status.available_replicas,
+                status.replicas,
+            )
         case DaemonSet(status=status):
             desired = status.desired_number_scheduled
             ready, available = status.number_ready, status.number_available
@@ -92,26 +102,26 @@ def container_facts(status: ContainerStatus, *, init: bool) -> ContainerFacts:
     """One container as its status says; the end of its last life too."""
     now, last = status.state, status.last_state
     kind, reason, message, code = "unknown", "", "", None
-    if now is not None and now.waiting is not None:
+    if now.waiting is not None:
         kind, reason, message = "waiting", now.waiting.reason, now.waiting.message
-    elif now is not None and now.terminated is not None:
+    elif now.terminated is not None:
         ended = now.terminated
         kind, reason, message, code = "terminated", ended.reason, ended.message, ended.exit_code
-    elif now is not None and now.running is not None:
+    elif now.running is not None:
         kind = "running"
-    before = last.terminated if last is not None else None
+    before = last.terminated
     return ContainerFacts.model_validate(
         {
             "name": status.name,
             "init": init,
-            "image": status.image or "",
+            "image": status.image,
             "state": kind,
-            "reason": reason or "",
-            "message": excerpt(message or "", 1024),
+            "reason": reason,
+            "message": excerpt(message, 1024),
             "exit_code": code,
             "restarts": status.restart_count,
             "ready": status.ready,
-            "last_reason": (before.reason or "") if before is not None else "",
+            "last_reason": before.reason if before is not None else "",
             "last_exit_code": before.exit_code if before is not None else None,
         }
     )

@@ -1,7 +1,7 @@
 """What went wrong, as values: signals, the incident that gathers them, and the evidence read for it.
 
 All of it is plain data that survives a round trip through JSON: it is stored in checkpoints and in the ledger, so a
-renamed field or class is a migration.  Neighbours: `graph.signals` makes signals, `graph.nodes.analyzer` makes evidence,
+renamed field or class is a migration.  Neighbours: `graph.signals` makes signals, `graph.evidence` reads evidence,
 `graph.plan` says what is to be done about it.
 """
 

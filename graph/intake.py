@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 
 from graph.incident import Family, FromReference, FromSignal, Incident, Reason, Signal, Source, fingerprint
 from graph.plan import Status
@@ -39,7 +40,7 @@ async def admit(trigger: FromSignal | FromReference, ports: Ports) -> Admitted |
     After: the incident's row is durable.  Raises `ToolError` when the cluster or the ledger cannot be reached.
     """
     now = ports.clock.now()
-    detected = None
+    detected: datetime | None = None
     match trigger:
         case FromSignal(signal=signal, target=target, target_uid=uid, detected_at=detected):
             source = Source.WATCHER

@@ -284,7 +284,7 @@ class Resolution(Value):
 
 
 class ExecutionResult(Value):
-    """What `POST /self-heal` answers when an incident has ended, and what `GET /incidents/{id}` holds under `result`."""
+    """What `POST /self-heal` answers when an incident has ended."""
 
     incident_id: str
     status: Status

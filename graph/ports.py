@@ -8,9 +8,8 @@ or a SQL statement: they ask these ports.
 from __future__ import annotations
 
 import asyncio
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -45,7 +44,7 @@ class Model(Protocol):
     async def propose(
         self, evidence: Evidence, *, refusals: tuple[Refused, ...], failed: frozenset[str], incident_id: str
     ) -> Planned | NoPlan:
-        """A plan, or the reason why there is none.  Before: the evidence is redacted.  Never raises for what a model does."""
+        """A plan, or the reason why there is none; never raises for what a model does.  Before: redacted evidence."""
         ...
 
 
@@ -114,11 +113,11 @@ class Ports:
 @contextlib.asynccontextmanager
 async def open_ports(
     config: PortsConfig, *, clock: Clock | None = None, model: Model | None = None
-) -> AsyncIterator[Ports]:
+) -> AsyncGenerator[Ports]:
     """Connect, open the ledger, start watching; close all of it in the reverse order.
 
     After: the policy is read and the ledger is at the newest schema; the mirror is started and may still be syncing
-    (`ports.mirror.synced`).  Raises `ToolError` with the remedy when the cluster, the policy or the ledger is not usable.
+    (`ports.mirror.synced`).  Raises `ToolError` with the remedy when cluster, policy or ledger are not usable.
     """
     ticking = clock or SystemClock()
     policy = await asyncio.to_thread(load_policy, config.policy_file, registry.ALL)

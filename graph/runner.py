@@ -5,10 +5,13 @@ command line) owns that.  A run that breaks is never silent: the incident is esc
 written stays in the ledger for whoever looks.
 """
 
+# LangGraph leaves type variables open here.
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,6 +31,7 @@ from graph.state import State
 from tools.errors import Transient
 from tools.guard.verdict import ReasonCode
 from tools.jsontypes import JsonObject, dig_list, dig_object, dig_str
+from tools.ledger.records import Approval
 from tools.refs import IncidentId
 
 log = structlog.get_logger(__name__)
@@ -52,9 +56,9 @@ class Waiting:
 
 
 @contextlib.asynccontextmanager
-async def open_checkpointer(state_dir: Path) -> AsyncIterator[AsyncSqliteSaver]:
+async def open_checkpointer(state_dir: Path) -> AsyncGenerator[AsyncSqliteSaver]:
     """The default checkpointer: a SQLite file beside the ledger.  After: its tables exist."""
-    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    await asyncio.to_thread(state_dir.mkdir, parents=True, exist_ok=True, mode=0o700)
     async with AsyncSqliteSaver.from_conn_string(str(state_dir / "checkpoints.db")) as saver:
         await saver.setup()
         yield saver
@@ -82,19 +86,21 @@ class Runner:
         """After a restart: go on where the last checkpoint stands.
 
         None when the thread was never begun (the caller starts it anew with `heal`).  An incident that waits for a
-        person goes on waiting.
+        person goes on waiting, unless the answer is in the ledger already: then it was cut off between the two.
         """
         state = await self._graph.aget_state(_config(incident_id))
         if not state.created_at:
             return None
-        if not state.next or any(task.interrupts for task in state.tasks):
+        if any(task.interrupts for task in state.tasks):
+            standing = await self.result(incident_id)
+            given = await self._answer_given(standing) if isinstance(standing, Waiting) else None
+            return standing if given is None else await self.decide(incident_id, given)
+        if not state.next:
             return await self.result(incident_id)
-        log.info("incident.resumed", incident=incident_id, node=",".join(state.next))
+        log.info("incident.resumed", incident_id=incident_id, node=",".join(state.next))
         return await self._run(incident_id, None)
 
-    async def decide(
-        self, incident_id: IncidentId, decision: Approved | Declined
-    ) -> ExecutionResult | Waiting | None:
+    async def decide(self, incident_id: IncidentId, decision: Approved | Declined) -> ExecutionResult | Waiting | None:
         """Give a person's answer to the open question.  LookupError when nothing is being asked."""
         snapshot = await self._graph.aget_state(_config(incident_id))
         questions = [i.id for task in snapshot.tasks for i in task.interrupts]
@@ -102,6 +108,10 @@ class Runner:
             raise LookupError(f"incident {incident_id} does not wait for a decision")
         answer: Command[str] = Command(resume={questions[0]: decision.model_dump(mode="json")})
         return await self._run(incident_id, answer)
+
+    async def _answer_given(self, waiting: Waiting) -> Approved | Declined | None:
+        """The answer to this very question that the ledger holds; None while nobody has answered."""
+        return decision_in(await self._ports.ledger.approval(waiting.incident_id), waiting.plan_hash)
 
     async def result(self, incident_id: IncidentId) -> ExecutionResult | Waiting | None:
         """What is known of the end or the question; None while it runs or when there is no such incident."""
@@ -124,12 +134,12 @@ class Runner:
             try:
                 await self._graph.ainvoke(given, _config(incident_id), durability="sync")
             except Transient as error:
-                log.warning("incident.outage", incident=incident_id, error=str(error), attempt=attempt)
+                log.warning("incident.outage", incident_id=incident_id, error=str(error), attempt=attempt)
                 await self._ports.clock.sleep(OUTAGE_PAUSE)
                 snapshot = await self._graph.aget_state(_config(incident_id))
                 given = None if snapshot.created_at else given
-            except Exception as error:  # noqa: BLE001 - the last line of defence: no incident may vanish with its run
-                log.exception("incident.broke", incident=incident_id)
+            except Exception as error:
+                log.exception("incident.broke", incident_id=incident_id)
                 return await self._give_up(incident_id, f"{type(error).__name__}: {error}")
             else:
                 return await self.result(incident_id)
@@ -169,6 +179,15 @@ class Runner:
             now=now,
         )
         return result
+
+
+def decision_in(asked: Approval | None, plan_hash: str) -> Approved | Declined | None:
+    """What the ledger's row says as a decision about this plan; None while it says nothing; pure."""
+    if asked is None or asked.plan_hash != plan_hash or asked.decision is None or asked.decided_at is None:
+        return None
+    if asked.decision == "declined":
+        return Declined(by=asked.decided_by, why=asked.why, at=asked.decided_at)
+    return Approved(by=asked.decided_by, plan_hash=plan_hash, policy_hash=asked.policy_hash, at=asked.decided_at)
 
 
 def _config(incident_id: IncidentId) -> RunnableConfig:

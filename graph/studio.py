@@ -1,4 +1,4 @@
-"""The graph for LangGraph Studio and `langgraph dev`: compiled without a checkpointer, because the server brings its own.
+"""The graph for LangGraph Studio and `langgraph dev`: compiled without a checkpointer, as the server brings its own.
 
 Ports are opened at the first node that needs them, from the same environment variables as the service (kubeconfig,
 policy, state directory), in observe mode unless `SELFHEAL_STUDIO_ACTS=1` says otherwise: a debugger should not act by
@@ -6,6 +6,8 @@ accident.  Importing this module touches neither a cluster nor a file.  Start it
 passes `--allow-blocking`: the ledger's migrations (Alembic, once, at the first node) read files in the event loop.
 """
 
+# LangGraph leaves type variables open here.
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import asyncio

@@ -15,7 +15,7 @@ from server.auth.gate import Gate
 from server.auth.tokens import open_tokens
 from server.logging import get_logger
 from server.problem import install_handlers
-from server.routes import heal, health, incidents, metrics
+from server.routes import byhand, events, heal, health, incidents, metrics
 from server.service import Opener, open_service
 from server.settings import Settings
 
@@ -38,7 +38,7 @@ def create_app(settings: Settings, *, opener: Opener = open_service) -> FastAPI:
 
     app = FastAPI(title="selfheal", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     install_handlers(app)
-    for routes in (health.router, metrics.router, heal.router, incidents.router):
+    for routes in (health.router, metrics.router, heal.router, incidents.router, events.router, byhand.router):
         app.include_router(routes)
     app.add_middleware(Gate, tokens=tokens)
     return app

@@ -227,6 +227,161 @@ def audit(
     )
 
 
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether it is meant.")]
+Incident = Annotated[str, typer.Argument(help="An incident's id.")]
+
+
+@app.command()
+def approve(
+    incident: Incident,
+    *,
+    yes: Yes = False,
+    server: Server = None,
+    token_file: Token = None,
+    output: Format = Output.TABLE,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    policy_file: Policy = None,
+    state_dir: StateDir = None,
+) -> None:
+    """Show the plan an incident waits with, and agree to it: it is carried out unless the world has moved since."""
+    from server.commands.byhand import answer_plan
+
+    sys.exit(
+        answer_plan(
+            incident,
+            "approved",
+            why="",
+            yes=yes,
+            server=server,
+            token_file=token_file,
+            as_json=output is Output.JSON,
+            kubeconfig=kubeconfig,
+            context=context,
+            policy_file=policy_file,
+            state_dir=state_dir,
+        )
+    )
+
+
+@app.command()
+def reject(
+    incident: Incident,
+    *,
+    why: Annotated[str, typer.Option("--why", help="The reason, for the account.")] = "",
+    yes: Yes = False,
+    server: Server = None,
+    token_file: Token = None,
+    output: Format = Output.TABLE,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    policy_file: Policy = None,
+    state_dir: StateDir = None,
+) -> None:
+    """Show the plan an incident waits with, and decline it: nothing is done."""
+    from server.commands.byhand import answer_plan
+
+    sys.exit(
+        answer_plan(
+            incident,
+            "declined",
+            why=why,
+            yes=yes,
+            server=server,
+            token_file=token_file,
+            as_json=output is Output.JSON,
+            kubeconfig=kubeconfig,
+            context=context,
+            policy_file=policy_file,
+            state_dir=state_dir,
+        )
+    )
+
+
+@app.command()
+def undo(
+    incident: Incident,
+    *,
+    yes: Yes = False,
+    server: Server = None,
+    token_file: Token = None,
+    output: Format = Output.TABLE,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    policy_file: Policy = None,
+    state_dir: StateDir = None,
+) -> None:
+    """Take back what an incident wrote, newest first, unless somebody changed it since."""
+    from server.commands.byhand import undo_writes
+
+    sys.exit(
+        undo_writes(
+            incident,
+            yes=yes,
+            server=server,
+            token_file=token_file,
+            as_json=output is Output.JSON,
+            kubeconfig=kubeconfig,
+            context=context,
+            policy_file=policy_file,
+            state_dir=state_dir,
+        )
+    )
+
+
+@app.command()
+def pause(
+    namespace: Annotated[str, typer.Argument(help="A namespace, or '*' for all of them.")],
+    *,
+    length: Annotated[str, typer.Option("--for", help="How long: 90s, 30m, 2h or 1d.")],
+    why: Annotated[str, typer.Option("--why", help="The reason, for the audit trail.")] = "",
+    server: Server = None,
+    token_file: Token = None,
+    output: Format = Output.TABLE,
+    state_dir: StateDir = None,
+) -> None:
+    """Write nothing in a namespace for a while; watching goes on."""
+    from server.commands.byhand import pause_namespace
+
+    sys.exit(
+        pause_namespace(
+            namespace,
+            length,
+            why=why,
+            server=server,
+            token_file=token_file,
+            as_json=output is Output.JSON,
+            state_dir=state_dir,
+        )
+    )
+
+
+@app.command()
+def unpause(
+    namespace: Annotated[str, typer.Argument(help="A namespace, or '*' for the pause of all of them.")],
+    *,
+    server: Server = None,
+    token_file: Token = None,
+    state_dir: StateDir = None,
+) -> None:
+    """Act in a namespace again before its pause ends."""
+    from server.commands.byhand import unpause_namespace
+
+    sys.exit(unpause_namespace(namespace, server=server, token_file=token_file, state_dir=state_dir))
+
+
+@app.command()
+def pauses(
+    *, server: Server = None, token_file: Token = None, output: Format = Output.TABLE, state_dir: StateDir = None
+) -> None:
+    """List where acting is paused."""
+    from server.commands.byhand import list_pauses
+
+    sys.exit(
+        list_pauses(server=server, token_file=token_file, as_json=output is Output.JSON, state_dir=state_dir)
+    )  # fmt: skip
+
+
 def main() -> None:
     """The entry point of the installed script."""
     app()

@@ -9,35 +9,35 @@ per incident.  The rules it keeps:
 - A run that breaks is told as an escalation in the ledger; a run that is cut off (restart, drain) stays open there and
   is taken up again by `recover`.
 
-Neighbours: `server.routes.heal` and `server.watcher` submit, `graph.intake` admits, `graph.runner` runs.
+Neighbours: `server.routes.heal` and `server.watcher` submit, `graph.intake` admits, `graph.runner` runs;
+`server.entries` reads rows again, `server.questions` holds what waits for a person.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Protocol, TypeAlias
 
-from pydantic import TypeAdapter, ValidationError
-
-from graph.incident import Family, FromReference, FromSignal, Incident, Source, Trigger
+from graph.incident import FromReference, FromSignal
 from graph.intake import Admitted, Unknown, admit
 from graph.plan import Approved, Declined, ExecutionResult, Resolution, Status
 from graph.ports import Ports
-from graph.runner import Waiting
+from graph.runner import Waiting, decision_in
+from server.entries import broken_result, dropped_before, note_of, rebuild_trigger, trigger_of
 from server.logging import get_logger
-from server.parse import Unreadable, parse_document
+from server.parse import Unreadable
+from server.questions import Questions
 from server.tickets import Dropped, Ended, Outcome, Running, StoppingError, Ticket, Waits
 from tools.errors import Permanent, Transient
 from tools.guard.verdict import ReasonCode
 from tools.ledger.errors import LedgerError
-from tools.ledger.records import AuditEntry, InboxEntry, IncidentRecord
+from tools.ledger.records import AuditEntry, InboxEntry, InboxState, IncidentRecord
 from tools.refs import IncidentId
 
 _LOG = get_logger(__name__)
-TRIGGERS: TypeAdapter[FromSignal | FromReference] = TypeAdapter(Trigger)
-WATCHER_SOURCE = Source.WATCHER.value
 MOST_OPEN = 10_000
 """Open incidents read at the start; one per workload, so a cluster of that many broken workloads."""
 FIRST_DELAY = timedelta(milliseconds=500)
@@ -82,7 +82,8 @@ class Dispatcher:
         self._draining = asyncio.Event()
         self._runs: dict[IncidentId, asyncio.Task[Outcome]] = {}
         self._targets: dict[str, IncidentId] = {}
-        self._waits: dict[IncidentId, asyncio.Task[None]] = {}
+        self._tickets: dict[str, Ticket] = {}
+        self.questions = Questions(ports, self._go_on)
         self._takers: set[asyncio.Task[None]] = set()
         self._listeners: list[EndListener] = []
 
@@ -97,27 +98,42 @@ class Dispatcher:
     @property
     def open_count(self) -> int:
         """Incidents that run or wait in this process."""
-        return len(set(self._runs) | set(self._waits))
+        return len(set(self._runs) | self.questions.incidents)
 
     async def submit(self, entry: InboxEntry, trigger: FromSignal | FromReference) -> Ticket:
         """Make the entry durable, then begin to work on it.
 
-        After: the inbox row is committed.  Raises `StoppingError` while draining, and what the ledger raises
-        when the row cannot be committed: nothing was accepted then.
+        After: the inbox row is committed.  An entry with a key that its caller used before is the earlier one: the
+        ticket leads to what became of that, and nothing is begun a second time.  Raises `StoppingError` while draining,
+        `KeyReused` for another body under an old key, and what the ledger raises when the row cannot be committed:
+        nothing was accepted then.
         """
         if self._draining.is_set():
             raise StoppingError
-        await self._ports.ledger.accept(entry)
-        return self._begin(entry, trigger)
+        ticket = Ticket(entry.id, self._draining)
+        self._tickets[entry.id] = ticket  # before the row: whoever brings the same key finds the ticket with it
+        try:
+            stored = await self._ports.ledger.accept(entry)
+        except BaseException:
+            del self._tickets[entry.id]
+            raise
+        if stored.id == entry.id:
+            return self._begin(stored, trigger, ticket)
+        del self._tickets[entry.id]
+        return self._tickets.get(stored.id) or self._begin(stored, trigger, Ticket(stored.id, self._draining))
 
     async def decide(self, incident_id: IncidentId, decision: Approved | Declined) -> Outcome:
         """Give a waiting incident its answer and run it on.  KeyError when it does not wait here."""
-        if incident_id not in self._waits or incident_id in self._runs:
-            raise KeyError(incident_id)
-        wait = self._waits.pop(incident_id)
-        if wait is not asyncio.current_task():
-            wait.cancel()
-        return await asyncio.shield(self._start(incident_id, lambda: self._healer.decide(incident_id, decision)))
+        return await asyncio.shield(await self.questions.decide(incident_id, decision))
+
+    async def take_up(self, incident_id: IncidentId) -> bool:
+        """Take up one open incident of an earlier process; False when it is not there or not open."""
+        record = await self._ports.ledger.incident(incident_id)
+        if record is None or not record.is_open:
+            return False
+        self._targets[record.target_uid] = record.id
+        await self._take_up(record)
+        return True
 
     async def recover(self) -> int:
         """Take up what an earlier process left: open incidents first, then entries nobody looked at.  Their number."""
@@ -136,10 +152,21 @@ class Dispatcher:
             if isinstance(trigger, Unreadable):
                 await self._ports.ledger.discard(entry.id, f"cannot be read any more: {trigger.remedy}")
                 continue
-            self._begin(entry, trigger)
+            self._begin(entry, trigger, Ticket(entry.id, self._draining))
         if records or entries:
             _LOG.info("dispatch.recovered", incidents=len(records), entries=len(entries))
         return len(records) + len(entries)
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether nothing new is taken any more."""
+        return self._draining.is_set()
+
+    async def drained(self, within: timedelta) -> bool:
+        """Wait for the drain to begin, at most that long; whether it has."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._draining.wait(), within.total_seconds())
+        return self._draining.is_set()
 
     def begin_drain(self) -> None:
         """From now on nothing new is taken or begun, and everybody who waits for an outcome is told `Running`."""
@@ -153,13 +180,14 @@ class Dispatcher:
             _, late = await asyncio.wait(runs, timeout=bound.total_seconds())
             if late:
                 _LOG.info("dispatch.cut_off", incidents=sorted(i for i, t in self._runs.items() if t in late))
-        rest: list[asyncio.Task[Any]] = [*self._runs.values(), *self._waits.values(), *self._takers]
+        await self.questions.close()
+        rest: list[asyncio.Task[Any]] = [*self._runs.values(), *self._takers]
         for task in rest:
             task.cancel()
         await asyncio.gather(*rest, return_exceptions=True)
 
-    def _begin(self, entry: InboxEntry, trigger: FromSignal | FromReference) -> Ticket:
-        ticket = Ticket(entry.id, self._draining)
+    def _begin(self, entry: InboxEntry, trigger: FromSignal | FromReference, ticket: Ticket) -> Ticket:
+        self._tickets[entry.id] = ticket
         task = asyncio.create_task(self._take(entry, trigger, ticket), name=f"take {entry.id}")
         self._takers.add(task)
         task.add_done_callback(self._takers.discard)
@@ -168,14 +196,31 @@ class Dispatcher:
     async def _take(self, entry: InboxEntry, trigger: FromSignal | FromReference, ticket: Ticket) -> None:
         """Admit, link, run.  Ends with a settled ticket whatever happens."""
         try:
-            outcome = await self._admit_and_run(entry, trigger, ticket)
+            outcome = await self._earlier_outcome(entry, trigger, ticket)
+            outcome = outcome or await self._admit_and_run(entry, trigger, ticket)
         except asyncio.CancelledError:
             ticket.settle(Running(ticket.incident_id))
             raise
         except Exception as error:  # noqa: BLE001 -- the boundary of one entry: the row stays NEW and the next start tries again
             _LOG.exception("entry.broken", entry_id=entry.id, incident_id=ticket.incident_id)
             outcome = Dropped(getattr(error, "code", "INTERNAL"), f"it could not be taken up: {error}")
+        finally:
+            self._tickets.pop(entry.id, None)
         ticket.settle(outcome)
+
+    async def _earlier_outcome(
+        self, entry: InboxEntry, trigger: FromSignal | FromReference, ticket: Ticket
+    ) -> Outcome | None:
+        """What became of an entry that was looked at before; None for one that is new."""
+        if entry.state is InboxState.DISCARDED:
+            return dropped_before(entry.note)
+        if entry.incident_id is None:
+            return None
+        record = await self._ports.ledger.incident(entry.incident_id)
+        if record is None:
+            raise LookupError(f"incident {entry.incident_id} is not in the ledger any more")
+        ticket.admit(record.id, joined=True)
+        return await self._outcome_of(record, trigger, is_new=False)
 
     async def _admit_and_run(self, entry: InboxEntry, trigger: FromSignal | FromReference, ticket: Ticket) -> Outcome:
         try:
@@ -183,15 +228,17 @@ class Dispatcher:
         except LedgerError:
             raise
         except Permanent as error:
-            await self._ports.ledger.discard(entry.id, str(error))
-            return Dropped(error.code, str(error))
+            return await self._discard(entry, Dropped(error.code, str(error)))
         if isinstance(admitted, Unknown):
-            await self._ports.ledger.discard(entry.id, admitted.sentence)
-            return Dropped(ReasonCode.TARGET_GONE.value, admitted.sentence)
+            return await self._discard(entry, Dropped(ReasonCode.TARGET_GONE.value, admitted.sentence))
         record = admitted.record
         await self._ports.ledger.link(entry.id, record.id)
         ticket.admit(record.id, joined=not admitted.created)
         return await self._outcome_of(record, trigger, is_new=admitted.created)
+
+    async def _discard(self, entry: InboxEntry, outcome: Dropped) -> Dropped:
+        await self._ports.ledger.discard(entry.id, note_of(outcome))
+        return outcome
 
     async def _patiently(self, ask: Callable[[], Awaitable[Admitted | Unknown]], entry_id: str) -> Admitted | Unknown:
         """Ask until there is an answer: while the API server is away, an accepted entry waits."""
@@ -214,7 +261,7 @@ class Dispatcher:
             run = self._runs.get(record.id)
             if run is None and now is not None and not now.is_open and now.result is not None:
                 return Ended(ExecutionResult.model_validate(now.result))
-            if run is None and record.id in self._waits:
+            if run is None and record.id in self.questions:
                 standing = await self._healer.result(record.id)
                 return Waits(standing) if isinstance(standing, Waiting) else Running(record.id)
         if run is None:
@@ -226,8 +273,9 @@ class Dispatcher:
         """Go on with an incident of an earlier process."""
         if record.status == Status.WAITING.value:
             standing = await self._healer.result(record.id)
-            if isinstance(standing, Waiting):
-                self._await_answer(standing)
+            asked = await self._ports.ledger.approval(record.id)
+            if isinstance(standing, Waiting) and decision_in(asked, standing.plan_hash) is None:
+                self.questions.hold(standing)
                 return
         self._start(record.id, self._run_of(record.id, rebuild_trigger(record), is_new=False))
 
@@ -239,6 +287,9 @@ class Dispatcher:
             return standing if standing is not None else await self._healer.heal(incident_id, trigger)
 
         return run
+
+    def _go_on(self, incident_id: IncidentId, decision: Approved | Declined) -> asyncio.Task[Outcome]:
+        return self._start(incident_id, lambda: self._healer.decide(incident_id, decision))
 
     def _start(self, incident_id: IncidentId, run: Run) -> asyncio.Task[Outcome]:
         task = asyncio.create_task(self._run(incident_id, run), name=f"incident {incident_id}")
@@ -253,13 +304,13 @@ class Dispatcher:
                     return Running(incident_id)
                 ended = await self._guarded(incident_id, run)
             if isinstance(ended, Waiting):
-                self._await_answer(ended)
+                self.questions.hold(ended)
                 _LOG.info("incident.waiting", incident_id=incident_id, reasons=list(ended.reasons))
                 return Waits(ended)
             return Ended(ended) if ended is not None else Running(incident_id)
         finally:
             self._runs.pop(incident_id, None)
-            if incident_id not in self._waits:
+            if incident_id not in self.questions:
                 await self._finish(incident_id)
 
     async def _guarded(self, incident_id: IncidentId, run: Run) -> ExecutionResult | Waiting | None:
@@ -326,54 +377,6 @@ class Dispatcher:
                 await listener(record)
         except Exception:  # noqa: BLE001 -- telling others must not change what became of the incident
             _LOG.exception("incident.untold", incident_id=incident_id)
-
-    def _await_answer(self, waiting: Waiting) -> None:
-        """Hold the incident until somebody answers; nobody in time is a no."""
-        incident_id = IncidentId(waiting.incident_id)
-        self._waits[incident_id] = asyncio.create_task(self._expire(waiting), name=f"approval {incident_id}")
-
-    async def _expire(self, waiting: Waiting) -> None:
-        incident_id = IncidentId(waiting.incident_id)
-        left = waiting.expires_at - self._ports.clock.now()
-        await self._ports.clock.sleep(max(left, timedelta(0)))
-        decision = Declined(by="selfheal", why="nobody answered in time", at=self._ports.clock.now())
-        await self.decide(incident_id, decision)
-
-
-def trigger_of(entry: InboxEntry) -> FromSignal | FromReference | Unreadable:
-    """Read an entry of the inbox again, as it was read when it came."""
-    if entry.source != WATCHER_SOURCE:
-        return parse_document(entry.body)
-    try:
-        return TRIGGERS.validate_python(entry.body)
-    except ValidationError as error:
-        return Unreadable("", f"a signal of another version of this program: {error.error_count()} fields differ")
-
-
-def rebuild_trigger(record: IncidentRecord) -> FromSignal | FromReference:
-    """What started an incident, out of its own record: for a run that was cut off before its first checkpoint."""
-    incident = Incident.model_validate(record.document)
-    newest = incident.signals[-1] if incident.signals else None
-    if newest is None or newest.family is Family.REQUESTED:
-        return FromReference(ref=incident.target, source=incident.source)
-    return FromSignal(signal=newest, target=incident.target, target_uid=incident.target_uid)
-
-
-def broken_result(record: IncidentRecord, resolution: Resolution) -> ExecutionResult:
-    """The last word on a run that broke off; what it had decided is in the audit trail."""
-    return ExecutionResult(
-        incident_id=record.id,
-        status=resolution.status,
-        target=record.target,
-        diagnosis=None,
-        plan=None,
-        outcomes=(),
-        verification=None,
-        undo=None,
-        resolution=resolution,
-        opened_at=record.opened_at,
-        attempts=0,
-    )
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:

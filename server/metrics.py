@@ -7,6 +7,7 @@ the ledger: what is counted is what is written down.  Gauges are read at the scr
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
@@ -19,14 +20,18 @@ from graph.incident import Family, Incident
 from graph.plan import ExecutionResult, Status
 from server.account import seen_at
 from tools.guard.verdict import ReasonCode
-from tools.ledger.records import ActionRecord, AuditEntry, IncidentRecord
+from tools.jsontypes import dig_int, dig_str
+from tools.ledger.records import ActionRecord, ActionState, AuditEntry, IncidentRecord
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 OTHER = "other"
 """Stands for a word outside the closed sets, of another version's rows say."""
-_STATUSES = frozenset(s.value for s in Status)
+_STATUSES = frozenset(s.value for s in Status) - {Status.OPEN.value, Status.WAITING.value}
+"""Those an incident can end with."""
 _FAMILIES = frozenset(f.value for f in Family)
 _CODES = frozenset(c.value for c in ReasonCode)
+_ANSWERED = "answered"
+_PHASES = ("investigate", "plan")
 _FAST = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10, 30, 60)
 _SLOW = (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 300, 600)
 
@@ -70,8 +75,30 @@ class Metrics:
         self._requests = Counter(
             "selfheal_requests", "Answers of POST /self-heal, by status.", ("status",), registry=self.registry
         )
+        self._model_requests = Counter(
+            "selfheal_model_requests", "Requests to the model in ended incidents, by what came of them.",
+            ("phase", "outcome"), registry=self.registry,
+        )  # fmt: skip
+        self._model_tokens = Counter(
+            "selfheal_model_tokens", "Tokens of these requests, as the model's server counts them.", ("kind",),
+            registry=self.registry,
+        )  # fmt: skip
+        self._begin_at_zero()
         if gauges is not None:
             self.registry.register(_Gauges(gauges))
+
+    def _begin_at_zero(self) -> None:
+        """Make every series that is sure to mean something; what is rarer begins when it happens."""
+        for status, family in itertools.product(_STATUSES, _FAMILIES):
+            self._incidents.labels(status, family)
+        for tool, state in itertools.product(self._tools, ActionState):
+            self._actions.labels(tool, state.value)
+        for code in _CODES:
+            self._refusals.labels(code)
+        for phase in _PHASES:
+            self._model_requests.labels(phase, _ANSWERED)
+        for kind in ("prompt", "answer"):
+            self._model_tokens.labels(kind)
 
     def answered(self, status: int) -> None:
         """Count one answer of POST /self-heal."""
@@ -85,7 +112,9 @@ class Metrics:
         for action in actions:
             self._actions.labels(_word(action.intent.tool, self._tools), action.state.value).inc()
         for entry in audit:
-            if entry.code in _CODES and entry.phase != "close":
+            if "prompt_tokens" in entry.data:  # the record of one request to the model, and nothing else
+                self._asked(entry)
+            elif entry.code in _CODES and entry.phase != "close":
                 self._refusals.labels(entry.code).inc()
         detected = incident.detected_at
         if detected is not None:
@@ -99,6 +128,13 @@ class Metrics:
             recovered = ExecutionResult.model_validate(record.result).resolution.recovered_at
             if recovered is not None:
                 self._recover.observe(_seconds(seen, recovered))
+
+    def _asked(self, entry: AuditEntry) -> None:
+        """Count one request to the model."""
+        phase = _word(dig_str(entry.data, "phase"), frozenset(_PHASES))
+        self._model_requests.labels(phase, _word(entry.code, _CODES) if entry.code else _ANSWERED).inc()
+        for kind in ("prompt", "answer"):
+            self._model_tokens.labels(kind).inc(max(0, dig_int(entry.data, f"{kind}_tokens") or 0))
 
     def render(self) -> bytes:
         """The text format."""

@@ -1,8 +1,9 @@
 """From the bytes of a request to a trigger, or to one sentence saying which field cannot be read and what to send.
 
-Accepted are an Event of `v1` or `events.k8s.io/v1`, as the API server prints it or without kind and apiVersion (as in a
-list), and an object reference.  The rule: an Event is believed about its own namespace only.  Whoever may create Events
-in one namespace could otherwise point us at another, so a differing namespace of the involved object is refused.
+Read here are an Event of `v1` or `events.k8s.io/v1`, as the API server prints it or without kind and apiVersion (as in
+a list), and an object reference; `server.alerts` reads the payloads of an Alertmanager.  The rule: an Event is believed
+about its own namespace only.  Whoever may create Events in one namespace could otherwise point us at another, so a
+differing namespace of the involved object is refused.
 
 Pure: no clock, no cluster.  Neighbours: `server.routes.heal` calls it on what comes in, `server.dispatch` on what a
 restart finds in the inbox.
@@ -40,7 +41,10 @@ SHORT_NAMES = {
     "hpa": "HorizontalPodAutoscaler",
     "pdb": "PodDisruptionBudget",
 }
-FORMS = 'send a Kubernetes Event, or a reference such as {"kind": "Deployment", "namespace": "shop", "name": "web"}'
+FORMS = (
+    "send a Kubernetes Event, an Alertmanager payload, "
+    'or a reference such as {"kind": "Deployment", "namespace": "shop", "name": "web"}'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +73,17 @@ class _StopError(Exception):
 
 def parse_body(raw: bytes) -> Parsed | Unreadable:
     """Read one request.  Never raises for what is in it."""
+    body = read_document(raw)
+    if isinstance(body, Unreadable):
+        return body
+    trigger = parse_document(body)
+    return trigger if isinstance(trigger, Unreadable) else Parsed(trigger, body)
+
+
+def read_document(raw: bytes) -> JsonObject | Unreadable:
+    """The JSON object in the bytes, whatever it is about.  Never raises for what is in it."""
     try:
-        body = _document(raw)
-        return Parsed(_trigger(body), body)
+        return _document(raw)
     except _StopError as stop:
         return stop.answer
 
@@ -163,8 +175,6 @@ def _trigger(body: JsonObject) -> FromReference:
     api_version = dig_str(body, "apiVersion")
     if body.get("kind") == "Event" or "involvedObject" in body or "regarding" in body:
         return _from_event(body, api_version)
-    if isinstance(body.get("alerts"), list):
-        _stop("alerts", f"alerts of Alertmanager are not read by this version; {FORMS}")
     return _from_reference(body)
 
 

@@ -43,6 +43,18 @@ class ProblemCode(StrEnum):
     """The content cannot be understood; `field` names where."""
     TARGET_UNSUPPORTED = "TARGET_UNSUPPORTED"
     """The object exists and is of a kind that cannot be healed."""
+    NOT_WAITING = "NOT_WAITING"
+    """The incident asks nothing at the moment."""
+    ALREADY_DECIDED = "ALREADY_DECIDED"
+    """Somebody answered before; the first answer stands."""
+    STILL_OPEN = "STILL_OPEN"
+    """The incident is being worked on; by hand only what has ended is taken back."""
+    IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
+    """The caller used this key before, with another body; nothing was accepted."""
+    TOO_MANY_REQUESTS = "TOO_MANY_REQUESTS"
+    """The caller asks more often than it may; nothing was accepted."""
+    HEALING_FAILED = "HEALING_FAILED"
+    """It was acted on, or the run broke, and it is not healed; nothing more is tried."""
     LEDGER_UNAVAILABLE = ReasonCode.LEDGER_UNAVAILABLE.value
     """The request could not be made durable; it was not accepted."""
     STOPPING = "STOPPING"
@@ -57,7 +69,7 @@ class ProblemError(Exception):
     def __init__(
         self,
         status: int,
-        code: ProblemCode | ReasonCode,
+        code: ProblemCode | ReasonCode | str,
         detail: str,
         *,
         headers: dict[str, str] | None = None,
@@ -76,10 +88,12 @@ TITLES: dict[int, str] = {
     403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
+    409: "Conflict",
     413: "Body too large",
     415: "Unsupported media type",
     422: "Cannot be read",
-    500: "Defect",
+    429: "Too many requests",
+    500: "Failed",
     503: "Unavailable",
 }
 
@@ -111,7 +125,7 @@ def install_handlers(app: FastAPI) -> None:
         if not isinstance(error, ProblemError):
             raise error
         return problem_response(
-            error.status, error.code.value, error.detail, members=error.members, headers=error.headers
+            error.status, str(error.code), error.detail, members=error.members, headers=error.headers
         )
 
     async def on_http(_: Request, error: Exception) -> JSONResponse:

@@ -24,6 +24,7 @@ from server.account import Account, account_of
 from server.dispatch import Admission, Dispatcher, Healer
 from server.logging import get_logger
 from server.metrics import Metrics, gauge, gauge_by
+from server.rate import Rates
 from server.settings import Settings
 from server.statelock import hold_state
 from server.watcher import Watcher
@@ -47,6 +48,7 @@ class Service:
     dispatcher: Dispatcher
     metrics: Metrics
     watcher: Watcher | None
+    rates: Rates
 
     async def account(self, incident_id: IncidentId) -> Account | None:
         """The account of one incident; None when there is none of that id."""
@@ -100,7 +102,8 @@ async def run_service(
         await dispatcher.recover()
         if watcher is not None:
             watching = asyncio.create_task(_keep_watching(watcher, ports), name="watcher")
-        yield Service(settings, ports, healer, dispatcher, metrics, watcher)
+        rates = Rates(ports.clock, per_minute=settings.requests_per_minute, burst=settings.requests_burst)
+        yield Service(settings, ports, healer, dispatcher, metrics, watcher, rates)
     finally:
         dispatcher.begin_drain()
         if watching is not None:

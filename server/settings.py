@@ -20,6 +20,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 if TYPE_CHECKING:
+    from graph.model.config import ModelConfig
     from graph.ports import PortsConfig
 
 PREFIX = "SELFHEAL_"
@@ -82,10 +83,49 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="json for machines, console for people; auto asks whether stderr is a terminal."
     )
+    reasoner: Literal["rules", "hybrid", "model"] | None = Field(
+        default=None,
+        description="Who reasons: rules, hybrid (rules, then the model) or model; hybrid with a model, else rules.",
+    )
+    llm_model: str | None = Field(default=None, description="Name of the model to ask; without one rules reason alone.")
+    llm_base_url: str | None = Field(
+        default=None, description="Address of an OpenAI-compatible server; else OPENAI_BASE_URL, or the public service."
+    )
+    llm_api_key: SecretStr | None = Field(
+        default=None, description="Key for it; else OPENAI_API_KEY, but only where SELFHEAL_LLM_BASE_URL is not set."
+    )
+    llm_api_key_file: Path | None = Field(
+        default=None, description="File with the key; read again for each request, as a mounted Secret changes."
+    )
+    llm_proxy: str | None = Field(
+        default=None, description="Proxy on the way to the model; proxies of the environment are not used."
+    )
+    llm_planning: Literal["auto", "schema", "tools", "json"] = Field(
+        default="auto",
+        description="How a plan is asked for: by what a probe finds, strict schema, tools or plain JSON.",
+    )
+    llm_investigation: Literal["auto", "on", "off"] = Field(
+        default="auto", description="Whether the model may read more by typed tools before it plans."
+    )
+    llm_seconds: float = Field(default=120, gt=0, le=900, description="All of the model's work on one proposal.")
+    llm_call_seconds: float = Field(default=45, gt=0, le=900, description="One request to the model.")
+    llm_turns: int = Field(default=12, ge=1, le=100, description="Requests to the model for one proposal.")
+    llm_reads: int = Field(default=25, ge=0, le=200, description="Reads of the model for one proposal.")
+    llm_tokens: int = Field(default=60_000, ge=1_000, description="Tokens for one proposal, prompts and answers.")
+    llm_prompt_tokens: int = Field(default=12_000, ge=500, description="Evidence in one prompt; cut to fit.")
+    llm_answer_tokens: int = Field(default=2_000, ge=100, description="Tokens of one answer.")
+    llm_tokens_per_day: int = Field(default=2_000_000, ge=0, description="Tokens of all incidents of one UTC day.")
+    llm_tokens_per_namespace_day: int = Field(
+        default=500_000, ge=0, description="Tokens of the incidents of one namespace on one UTC day."
+    )
     concurrency: int = Field(default=16, ge=1, le=256, description="Incidents worked on at the same time.")
     wait_seconds: float = Field(
         default=300, ge=0, le=3600, description="Longest time POST /self-heal waits for the end before it answers 202."
     )
+    requests_per_minute: float = Field(
+        default=120, gt=0, description="Requests to POST /self-heal each caller may make in the long run; then 429."
+    )
+    requests_burst: int = Field(default=60, ge=1, description="Requests each caller may make at once.")
     quiet_seconds: float = Field(
         default=600, ge=1, description="An unhealed incident is not opened again for the same signal before this."
     )
@@ -112,13 +152,13 @@ class Settings(BaseSettings):
         """`a,b` is two namespaces."""
         return tuple(n.strip() for n in value.split(",") if n.strip()) if isinstance(value, str) else value
 
-    @field_validator("log_level", "log_format", mode="before")
+    @field_validator("log_level", "log_format", "reasoner", "llm_planning", "llm_investigation", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         """`INFO` is as good as `info`."""
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("state_dir", "kubeconfig", "policy_file", "token_file")
+    @field_validator("state_dir", "kubeconfig", "policy_file", "token_file", "llm_api_key_file")
     @classmethod
     def _expand_home(cls, value: Path | None) -> Path | None:
         """`~` is the user's home."""
@@ -136,6 +176,20 @@ class Settings(BaseSettings):
                 f"SELFHEAL_INSECURE_BIND={self.insecure_bind} is not a loopback address: "
                 "write 127.0.0.1 or ::1, or set SELFHEAL_TOKEN_FILE and SELFHEAL_HOST"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _model_or_none(self) -> Settings:
+        """Settings of a model that nobody named would silently do nothing, and so would a reasoner without its model."""
+        if self.llm_api_key is not None and self.llm_api_key_file is not None:
+            raise ValueError("SELFHEAL_LLM_API_KEY and SELFHEAL_LLM_API_KEY_FILE exclude each other: keep one")
+        if self.llm_model is not None:
+            return self
+        if self.reasoner in {"hybrid", "model"}:
+            raise ValueError(f"SELFHEAL_REASONER={self.reasoner} needs a model: set SELFHEAL_LLM_MODEL to its name")
+        given = sorted(name for name in self.model_fields_set if name.startswith("llm_"))
+        if given and self.reasoner is None:
+            raise ValueError(f"{PREFIX}{given[0].upper()} is set and no model is: set SELFHEAL_LLM_MODEL to its name")
         return self
 
     @classmethod
@@ -164,6 +218,7 @@ class Settings(BaseSettings):
     def ports_config(self, *, own_namespace: str | None = None) -> PortsConfig:
         """The part of the settings that the graph's ports are opened with."""
         from graph.edges import Limits  # late: a command that only talks to a service need not load the graph
+        from graph.model.config import Mode
         from graph.ports import PortsConfig, Timing
 
         return PortsConfig(
@@ -183,6 +238,42 @@ class Settings(BaseSettings):
             ),
             limits=Limits(attempts=self.attempts, retries=self.retries),
             ledger_url=self.ledger_url_or_default,
+            model=self.model_settings(os.environ),
+            reasoner=Mode(self.reasoner) if self.reasoner is not None else None,
+        )
+
+    def model_settings(self, environ: Mapping[str, str]) -> ModelConfig | None:
+        """The model to ask; None when there is none, or when the rules are to reason alone.
+
+        OPENAI_API_KEY and OPENAI_BASE_URL stand in where ours are not set, save that this key never goes to an address
+        it was not set beside: with SELFHEAL_LLM_BASE_URL only our own key is sent.
+        """
+        if self.llm_model is None or self.reasoner == "rules":
+            return None
+        from graph.model.config import Bounds, Investigation, ModelConfig, Planning
+
+        key = self.llm_api_key
+        if key is None and self.llm_api_key_file is None and self.llm_base_url is None:
+            key = SecretStr(found) if (found := environ.get("OPENAI_API_KEY", "")) else None
+        return ModelConfig(
+            model=self.llm_model,
+            base_url=self.llm_base_url or environ.get("OPENAI_BASE_URL") or None,
+            api_key=key,
+            api_key_file=self.llm_api_key_file,
+            proxy=self.llm_proxy,
+            planning=Planning(self.llm_planning),
+            investigation=Investigation(self.llm_investigation),
+            bounds=Bounds(
+                turns=self.llm_turns,
+                reads=self.llm_reads,
+                seconds=self.llm_seconds,
+                call_seconds=self.llm_call_seconds,
+                tokens=self.llm_tokens,
+                prompt_tokens=self.llm_prompt_tokens,
+                answer_tokens=self.llm_answer_tokens,
+                tokens_per_day=self.llm_tokens_per_day,
+                tokens_per_namespace_day=self.llm_tokens_per_namespace_day,
+            ),
         )
 
 

@@ -24,7 +24,8 @@ from graph.incident import FromSignal, Incident, Signal
 from graph.plan import Status
 from graph.ports import Ports
 from graph.signals.look import look_at_pod, look_at_root, look_at_workload
-from server.dispatch import WATCHER_SOURCE, Dispatcher
+from server.dispatch import Dispatcher
+from server.entries import WATCHER_SOURCE
 from server.logging import get_logger
 from server.memory import Memory, Rest
 from server.tickets import Dropped, StoppingError

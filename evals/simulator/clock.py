@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias
 
 from tools.clock import Clock
 
@@ -128,16 +128,19 @@ class VirtualClock:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._inner: selectors.BaseSelector | None = None
 
-    def __enter__(self) -> VirtualClock:
-        """Take over the running loop.  Raises RuntimeError on a loop without a selector (uvloop), remedy in the message."""
+    def __enter__(self) -> Self:
+        """Take over the running loop.  Raises RuntimeError on a loop without a selector (uvloop), remedy in the
+        message.
+        """
         loop = asyncio.get_running_loop()
         inner = getattr(loop, "_selector", None)
         if not isinstance(inner, selectors.BaseSelector):
-            raise RuntimeError(f"{type(loop).__name__} has no selector: virtual time needs asyncio's own selector loop")
+            raise RuntimeError(f"{type(loop).__name__} has no selector: virtual time needs asyncio's own selector loop")  # noqa: TRY004
         if isinstance(inner, _JumpingSelector):
-            raise RuntimeError("this loop lives in virtual time already: use the clock that made it so")
+            raise RuntimeError("this loop lives in virtual time already: use the clock that made it so")  # noqa: TRY004
         self._loop, self._inner, self._base = loop, inner, loop.time()
-        # The loop has no public hook for "about to block"; its selector is the one object it asks, and `time` its clock.
+        # The loop has no public hook for "about to block"; its selector is the one object it asks, and `time` its
+        # clock.
         setattr(loop, "_selector", _JumpingSelector(inner, self))  # noqa: B010
         setattr(loop, "time", self._loop_time)  # noqa: B010
         return self

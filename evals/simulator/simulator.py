@@ -44,7 +44,8 @@ _NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 class Simulator:
     """A cluster in this process.  Before `async with`: nothing listens.  After: the server is gone, the loop as before.
 
-    `nodes` is how many worker nodes there are; `node_cpu` and `node_memory` are what each offers.  `registry` says which
+    `nodes` is how many worker nodes there are; `node_cpu` and `node_memory` are what each offers.  `registry` says
+    which
     images exist and how commands behave; `timings` sets grace periods and speeds of controllers and kubelets.
     """
 
@@ -92,7 +93,9 @@ class Simulator:
         self.kubelets.start()
         for index in range(self._nodes):
             self.add_node(f"node{index + 1}")
-        self._runner = web.AppRunner(self.server.application(), access_log=None, shutdown_timeout=0.0)
+        self._runner = web.AppRunner(
+            self.server.application(), access_log=None, shutdown_timeout=0.05, handler_cancellation=True
+        )
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)
         await site.start()
@@ -127,7 +130,10 @@ class Simulator:
 
     def kubeconfig(self, user: str = "admin", namespace: str = "default") -> Path:
         """A file that lets `user` in.  `admin` is cluster admin; `system:serviceaccount:NS:NAME` is that account;
-        any other name is a user whose rights come from RBAC objects alone."""
+        any other name is a user whose rights come from RBAC objects alone.
+
+        The token stands in the server's URL: kubectl sends no bearer token over plain HTTP, and clients that would
+        send both refuse to."""
         if self._folder is None:
             raise RuntimeError("the simulator is not running: use it inside `async with`")
         path = Path(self._folder.name) / f"{user.replace(':', '_')}-{namespace}.yaml"
@@ -147,7 +153,7 @@ class Simulator:
             "kind": "Config",
             "current-context": "simulator",
             "clusters": [{"name": "simulator", "cluster": {"server": server}}],
-            "users": [{"name": user, "user": {"token": token}}],
+            "users": [{"name": user, "user": {}}],
             "contexts": [
                 {"name": "simulator", "context": {"cluster": "simulator", "user": user, "namespace": namespace}}
             ],

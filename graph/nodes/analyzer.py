@@ -100,6 +100,10 @@ def summary(incident: Incident, evidence: Evidence, finding: str) -> str:
         return f"Nothing is wrong with {who} now."
     confirmed = [s for s in evidence.signals if s.confirmed]
     seen = sorted({f"{s.reason} on {s.object.kind} {s.object.name}" for s in confirmed})
-    ready = f"{evidence.workload.ready} of {evidence.workload.desired} pods are ready" if evidence.workload else "it is gone"
+    ready = (
+        f"{evidence.workload.ready} of {evidence.workload.desired} pods are ready"
+        if evidence.workload
+        else "it is gone"
+    )
     since = "; the trouble follows a rollout" if evidence.rollout_is_recent else ""
     return f"{who}: {', '.join(seen[:5])}; {ready}{since}."

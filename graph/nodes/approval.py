@@ -2,7 +2,8 @@
 
 The rule: an answer is bound to the plan's hash (which holds the targets' uids) and the policy's hash, works once, and
 runs out; no answer is a no.  The node is re-run from the top when the answer comes (that is how `interrupt` works), so
-all it does before asking is idempotent.
+all it does before asking is idempotent, and an incident whose question is answered is not said to wait again.
+Whoever brings the answer commits it in the ledger first: there it is the first and only one.
 """
 
 from __future__ import annotations
@@ -32,13 +33,14 @@ def approval(source: PortsSource) -> Node:
         asked = await ports.ledger.request_approval(
             incident.id, plan.hash, ports.policy.hash, expires_at=now + ports.timing.approval, now=now
         )
-        await ports.ledger.save_incident(
-            incident.id,
-            status=Status.WAITING.value,
-            is_open=True,
-            document=incident.model_dump(mode="json"),
-            now=now,
-        )
+        if asked.decision is None:
+            await ports.ledger.save_incident(
+                incident.id,
+                status=Status.WAITING.value,
+                is_open=True,
+                document=incident.model_dump(mode="json"),
+                now=now,
+            )
         answer: object = interrupt(
             {
                 "incident_id": incident.id,
@@ -69,7 +71,10 @@ def approval(source: PortsSource) -> Node:
 
 
 def check(decision: Approved | Declined, plan: Plan, ports: Ports, *, expires_at: datetime) -> Approved | Declined:
-    """A yes about something else, or one that comes too late, is a no."""
+    """A yes about something else, or one that was given too late, is a no.
+
+    The moment that counts is when it was given: a process that dies in between does not turn a yes into a no.
+    """
     now = ports.clock.now()
     match decision:
         case Declined():
@@ -78,7 +83,7 @@ def check(decision: Approved | Declined, plan: Plan, ports: Ports, *, expires_at
             why = "the approval was given for another plan"
         case Approved(policy_hash=policy_hash) if policy_hash != ports.policy.hash:
             why = "the policy has changed since the approval was asked for"
-        case Approved() if now > expires_at:
+        case Approved(at=at) if at >= expires_at:
             why = "the approval came after it had expired"
         case Approved():
             return decision

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import structlog
+
 from graph.edges import has_written
+from graph.evidence import load
 from graph.incident import Incident
 from graph.intake import describe
 from graph.nodes.common import Node, PortsSource, incident_of, tell
@@ -35,8 +38,11 @@ from graph.plan import (
     Undone,
     Unverifiable,
 )
+from graph.ports import Ports
 from graph.state import State
 from tools.guard.verdict import ReasonCode
+
+log = structlog.get_logger(__name__)
 
 
 def closer(source: PortsSource) -> Node:
@@ -65,9 +71,22 @@ def closer(source: PortsSource) -> Node:
             result=result.model_dump(mode="json"),
             now=resolution.closed_at,
         )
+        await _remember(state, incident, resolution, ports)
         return {"resolution": resolution.model_dump(mode="json")}
 
     return close
+
+
+async def _remember(state: State, incident: Incident, resolution: Resolution, ports: Ports) -> None:
+    """What healed is kept for the next time; that it cannot be kept changes nothing about this incident."""
+    proposal = _proposal(state)
+    if ports.cache is None or resolution.status is not Status.HEALED or not isinstance(proposal, Planned):
+        return
+    try:
+        evidence = await load(state.get("evidence", ""), ports)
+        ports.cache.remember(evidence, proposal.plan, incident_id=incident.id)
+    except Exception:
+        log.exception("cache.not_kept", incident_id=incident.id)
 
 
 def resolve(state: State, incident: Incident, *, now: datetime) -> Resolution:
@@ -103,7 +122,9 @@ def _from_verification(state: State, incident: Incident, now: datetime) -> Resol
                 closed_at=now,
             )
         case Unverifiable(sentence=sentence):
-            text = f"It cannot be told whether {describe(incident.target)} recovered: {sentence} {_what_was_done(state)}"
+            text = (
+                f"It cannot be told whether {describe(incident.target)} recovered: {sentence} {_what_was_done(state)}"
+            )
             return _escalated(text + " What was done stands; look, and undo it by hand if need be.", "STALE_VIEW", now)
         case _:
             return None
@@ -128,7 +149,9 @@ def _from_outcome(state: State, incident: Incident, now: datetime) -> Resolution
         return None
     match OUTCOMES.validate_python(raw):
         case Lost(refusal=refusal):
-            return _escalated(f"A write to {describe(incident.target)} is in doubt: {refusal.reason}", refusal.code, now)
+            return _escalated(
+                f"A write to {describe(incident.target)} is in doubt: {refusal.reason}", refusal.code, now
+            )
         case Retry(error=error) if not _moved_on(state):
             return _escalated(f"The API server did not take the write: {error}", "API_UNAVAILABLE", now)
         case Refusal(refusal=refusal) if not _moved_on(state):
@@ -209,9 +232,15 @@ def _what_was_done(state: State) -> str:
     return f"Cause: {proposal.plan.diagnosis.sentence} Done: {steps}."
 
 
+def _proposal(state: State) -> Planned | NoPlan | None:
+    """What the reasoner said last; None when it was never reached."""
+    raw = state.get("proposal")
+    return PROPOSALS.validate_python(raw) if raw else None
+
+
 def as_result(state: State, incident: Incident, resolution: Resolution) -> ExecutionResult:
     """The structured answer; pure."""
-    proposal = PROPOSALS.validate_python(state["proposal"]) if state.get("proposal") else None
+    proposal = _proposal(state)
     plan = proposal.plan if isinstance(proposal, Planned) else None
     diagnosis = plan.diagnosis if plan is not None else None
     if isinstance(proposal, NoPlan):

@@ -7,18 +7,16 @@ in here leads back to this node, and the door reads the object back instead of r
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import assert_never
 
 from graph.evidence import load
-from graph.incident import Incident
 from graph.nodes.common import Node, PortsSource, incident_of, tell
 from graph.nodes.vitals import vitals
 from graph.orders import context_for
 from graph.plan import (
+    DECISIONS,
     OUTCOMES,
     PROPOSALS,
     Approved,
-    DECISIONS,
     Executed,
     Lost,
     Plan,
@@ -30,8 +28,8 @@ from graph.plan import (
 )
 from graph.ports import Ports
 from graph.state import MAX_REFUSALS, State
-from tools.guard.orders import Acted, Again, Unknown
 from tools import registry
+from tools.guard.orders import Acted, Again, Unknown
 from tools.guard.verdict import Refused
 
 
@@ -54,7 +52,7 @@ def enforcer(source: PortsSource) -> Node:
         tool = registry.tools(ports.door, context)[action.action]
         arguments = action.model_dump(mode="json", exclude={"action"})
         result: Acted | Refused | Again | Unknown = await tool.ainvoke(arguments)
-        outcome = _outcome(result, index, state, ports)
+        outcome = _outcome(result, index, ports)
         update["outcome"] = outcome.model_dump(mode="json")
         match outcome:
             case Executed():
@@ -68,8 +66,6 @@ def enforcer(source: PortsSource) -> Node:
                 update["refusals"] = [*state.get("refusals", []), told.model_dump(mode="json")][-MAX_REFUSALS:]
             case Lost():
                 pass
-            case other:
-                assert_never(other)
         return update
 
     return enforce
@@ -99,9 +95,7 @@ def _delay(state: State, ports: Ports) -> timedelta:
     return min(max(asked, own), ports.timing.retry_cap)
 
 
-def _outcome(
-    result: Acted | Refused | Again | Unknown, index: int, state: State, ports: Ports
-) -> Executed | Refusal | Retry | Lost:
+def _outcome(result: Acted | Refused | Again | Unknown, index: int, ports: Ports) -> Executed | Refusal | Retry | Lost:
     now = ports.clock.now()
     match result:
         case Acted(action_id=action_id, sentence=sentence, resumed=resumed):
@@ -112,5 +106,3 @@ def _outcome(
             return Retry(step=index, error=error, delay_seconds=seconds, at=now)
         case Unknown(action_id=action_id, refusal=refusal):
             return Lost(step=index, action_id=action_id, refusal=refusal, at=now)
-        case other:
-            assert_never(other)

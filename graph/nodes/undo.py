@@ -31,7 +31,7 @@ def undo(source: PortsSource) -> Node:
         failed = [action_digest(proposal.plan.steps[o.step].action) for o in executed]
         sentences: list[str] = []
         for outcome in reversed(executed):
-            result = await _take_back(outcome.action_id, incident.id, ports)
+            result = await take_back_one(outcome.action_id, incident.id, ports)
             if isinstance(result, Refused):
                 await tell(ports, incident.id, "undo", f"Not undone: {result.reason}", code=result.code.value)
                 stopped = NotUndone(refusal=result, at=ports.clock.now())
@@ -44,7 +44,7 @@ def undo(source: PortsSource) -> Node:
     return take_back
 
 
-async def _take_back(action_id: ActionId, incident_id: IncidentId, ports: Ports) -> UndoneBy | Refused:
+async def take_back_one(action_id: ActionId, incident_id: IncidentId, ports: Ports) -> UndoneBy | Refused:
     """Undo one action, patiently: a transient error is tried again within the bound on retries."""
     for attempt in range(ports.limits.retries + 1):
         result = await ports.door.undo(action_id, incident_id)

@@ -78,7 +78,12 @@ async def _judge(plan: Plan, incident: Incident, evidence: Evidence, state: Stat
                         "plan",
                         f"Dry run of step {index + 1} ({step.action.action} {step.action.target}) is accepted by the "
                         f"API server and changes {len(ready.diff)} declared field(s).",
-                        data={"diff": shown(ready.diff), "mode": ready.mode.value},
+                        data={
+                            "plan_id": plan.id,
+                            "step": index,
+                            "diff": shown(ready.diff),
+                            "mode": ready.mode.value,
+                        },
                     )
     verdict = decide(refusals, modes, approvals)
     await _account(verdict, plan, incident, ports)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from graph.evidence import load, look
-from graph.incident import Evidence, Incident
+from graph.incident import Evidence, Incident, WorkloadFacts
 from graph.intake import describe
 from graph.nodes.common import Node, PortsSource, incident_of, tell
 from graph.nodes.vitals import Vitals, vitals
@@ -32,8 +33,41 @@ from graph.ports import Ports
 from graph.state import State
 
 STALE_SECONDS = 100.0
-"""A view older than this shows nothing; a quiet source speaks every minute or so by bookmark, and silence ends at 75 s."""
+"""A view older than this shows nothing; a quiet source speaks every minute or so by bookmark, silence ends at 75 s."""
 _SHORTEST = timedelta(milliseconds=50)
+
+
+@dataclass(frozen=True, slots=True)
+class Good:
+    """The owner is as desired and nothing new is broken."""
+
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """Read well; it may still become good."""
+
+    sentence: str
+    severity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hopeless:
+    """Read well; waiting will not make it good."""
+
+    sentence: str
+    severity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """The world could not be read: this says nothing, neither good nor bad."""
+
+    sentence: str
+
+
+Reading: TypeAlias = Good | NotYet | Hopeless | Blind
 
 
 def verifier(source: PortsSource) -> Node:
@@ -50,10 +84,9 @@ def verifier(source: PortsSource) -> Node:
         is_last = outcome.step + 1 >= len(plan.steps)
         verification: Verification
         if is_last:
-            verification = await _settle(incident, plan, state, ports, since=outcome.at)
-            healed = isinstance(verification, Passed)
+            verification = await _settle(incident, state, ports, since=outcome.at)
             if not isinstance(verification, Unverifiable):
-                await ports.ledger.mark_verified(plan.id, healed=healed)
+                await ports.ledger.mark_verified(plan.id, healed=isinstance(verification, Passed))
         else:
             verification = await _step(incident, plan, outcome, state, ports)
         await _account(verification, outcome, incident, ports)
@@ -62,7 +95,9 @@ def verifier(source: PortsSource) -> Node:
     return verify
 
 
-async def _step(incident: Incident, plan: Plan, outcome: Executed, state: State, ports: Ports) -> Verification:
+async def _step(
+    incident: Incident, plan: Plan, outcome: Executed, state: State, ports: Ports
+) -> StepDone | FailedVerification:
     """More steps follow: only what this one promised is asked."""
     evidence = await load(state.get("evidence", ""), ports)
     context = context_for(plan, outcome.step, incident, evidence, state, approved=True)
@@ -73,81 +108,75 @@ async def _step(incident: Incident, plan: Plan, outcome: Executed, state: State,
     return FailedVerification(worse=False, sentence=refusal.reason, at=now)
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One look, judged: `good`, `bad` for good (no use waiting), or neither yet; `blind` when it could not be read."""
-
-    good: bool
-    hopeless: bool
-    blind: bool
-    sentence: str
-    severity: int
-
-
 async def _settle(
-    incident: Incident, plan: Plan, state: State, ports: Ports, *, since: datetime
+    incident: Incident, state: State, ports: Ports, *, since: datetime
 ) -> Passed | FailedVerification | Unverifiable:
     """Watch until it held for `Timing.settle`, or the time to recover is over."""
     baseline = Vitals.model_validate(state.get("baseline"))
     deadline = since + ports.timing.verify
     recovered: datetime | None = None
-    reading = Reading(good=False, hopeless=False, blind=True, sentence="nothing was read", severity=0)
     while True:
         now = ports.clock.now()
-        reading = _read(incident, baseline, ports, since=since, now=now)
-        if reading.good:
-            if recovered is None:
-                recovered = now
-                await tell(ports, incident.id, "verify", f"{reading.sentence} Watching whether it lasts.")
-            if now - recovered >= ports.timing.settle:
-                return Passed(recovered_at=recovered, at=now, sentence=reading.sentence)
-        else:
-            if recovered is not None:
-                await tell(ports, incident.id, "verify", f"It did not last: {reading.sentence}")
-            recovered = None
-            if reading.hopeless or (now >= deadline and not reading.blind):
-                worse = reading.severity > baseline.severity
-                return FailedVerification(worse=worse, sentence=reading.sentence, at=now)
-            if now >= deadline:
-                return Unverifiable(sentence=reading.sentence, at=now)
+        reading = read(incident, baseline, ports, since=since)
+        if recovered is not None and not isinstance(reading, Good):
+            await tell(ports, incident.id, "verify", f"It did not last: {reading.sentence}")
+        match reading:
+            case Good(sentence=sentence):
+                if recovered is None:
+                    recovered = now
+                    await tell(ports, incident.id, "verify", f"{sentence} Watching whether it lasts.")
+                if now - recovered >= ports.timing.settle:
+                    return Passed(recovered_at=recovered, at=now, sentence=sentence)
+            case Hopeless(sentence=sentence, severity=severity):
+                return FailedVerification(worse=severity > baseline.severity, sentence=sentence, at=now)
+            case NotYet(sentence=sentence, severity=severity):
+                recovered = None
+                if now >= deadline:
+                    return FailedVerification(worse=severity > baseline.severity, sentence=sentence, at=now)
+            case Blind(sentence=sentence):
+                recovered = None
+                if now >= deadline:
+                    return Unverifiable(sentence=sentence, at=now)
         rest = ports.timing.settle - (now - recovered) if recovered is not None else deadline - now
         await ports.mirror.changed(incident.target.namespace, max(min(rest, ports.timing.look), _SHORTEST))
 
 
-def _read(incident: Incident, baseline: Vitals, ports: Ports, *, since: datetime, now: datetime) -> Reading:
+def read(incident: Incident, baseline: Vitals, ports: Ports, *, since: datetime) -> Reading:
     """Judge the world as the watch shows it at this moment."""
-    who = describe(incident.target)
     unseen = ports.mirror.unavailable()
     if unseen or ports.mirror.view_age() > STALE_SECONDS:
-        return Reading(False, False, True, f"{who} cannot be seen: {', '.join(unseen) or 'the watch is stale'}.", 0)
-    seen = look(incident, ports)
-    after = vitals(incident.target.namespace, ports)
-    if seen.workload is None:
-        return Reading(False, True, False, f"{who} is gone.", after.severity)
-    severity = after.severity
-    repeated = _fresh_failures(seen, since)
-    if repeated:
-        return Reading(False, True, False, f"The pods made by the remedy fail too: {repeated}.", severity)
-    work = seen.workload
-    if work.observed_generation < work.generation:
-        return Reading(False, False, False, f"The controller has not looked at {who} yet.", severity)
-    if seen.signals:
+        return Blind(f"{describe(incident.target)} cannot be seen: {', '.join(unseen) or 'the watch is stale'}.")
+    return judge(look(incident, ports), baseline, vitals(incident.target.namespace, ports), since=since)
+
+
+def judge(seen: Evidence, baseline: Vitals, after: Vitals, *, since: datetime) -> Good | NotYet | Hopeless:
+    """What one look means; pure."""
+    work, severity = seen.workload, after.severity
+    if work is None:
+        return Hopeless("The workload is gone.", severity)
+    who = describe(work.ref)
+    fresh = _fresh_failures(seen, work, since)
+    if fresh:
+        return Hopeless(f"The pods made by the remedy fail too: {fresh}.", severity)
+    if not _is_complete(seen, work):
         names = ", ".join(sorted({s.reason.value for s in seen.signals}))
-        return Reading(False, False, False, f"{who} still reports {names}.", severity)
-    if not work.desired == work.ready == work.updated == work.available or any(p.deleting for p in seen.pods):
-        sentence = f"{who}: {work.ready} of {work.desired} pods ready, {work.updated} updated."
-        return Reading(False, False, False, sentence, severity)
+        still = f"; it still reports {names}" if names else ""
+        return NotYet(f"{who}: {work.ready} of {work.desired} pods ready, {work.updated} updated{still}.", severity)
     new = set(after.failing) - set(baseline.failing)
     if new:
-        return Reading(False, False, False, f"{len(new)} other object(s) began to fail meanwhile.", severity)
-    return Reading(True, False, False, f"{who} has {work.ready} of {work.desired} pods ready, no signal left.", severity)
+        return NotYet(f"{len(new)} other object(s) of the namespace began to fail meanwhile.", severity)
+    return Good(f"{who} has {work.ready} of {work.desired} pods ready, no signal left.")
 
 
-def _fresh_failures(seen: Evidence, since: datetime) -> str:
+def _is_complete(seen: Evidence, work: WorkloadFacts) -> bool:
+    """The controller has seen the newest spec, all pods are of it and ready, no old one is left, nobody complains."""
+    counts = work.desired == work.ready == work.updated == work.available and work.surplus == 0
+    is_current = work.observed_generation >= work.generation
+    return is_current and counts and not seen.signals and not any(p.deleting for p in seen.pods)
+
+
+def _fresh_failures(seen: Evidence, work: WorkloadFacts, since: datetime) -> str:
     """Confirmed failures of pods of the present revision that began after the remedy."""
-    work = seen.workload
-    if work is None:
-        return ""
     fresh = [
         s
         for s in seen.signals

@@ -6,9 +6,9 @@ whole namespace, so that a remedy that shifts the trouble next door is seen.
 
 from __future__ import annotations
 
+from graph.facts import counters
 from graph.incident import Value
 from graph.ports import Ports
-from graph.facts import counters
 from graph.signals.look import look_at_root
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.auth.tokens import Tokens, presented_token
@@ -67,6 +68,11 @@ class Gate:
             return
         scope[CALLER] = caller
         await self._app(scope, receive, send)
+
+
+def caller_of(request: Request) -> str:
+    """The authenticated caller of a request behind the gate."""
+    return str(request.scope.get(CALLER, ""))
 
 
 def names_loopback(host: str) -> bool:

@@ -16,21 +16,18 @@ from server.logging import configure_logging
 from server.parse import parse_reference_text
 from tools.refs import ObjectRef
 
-LOOK_SECONDS = 0.25
-"""How often the audit trail is read while an incident runs; a person reads slower."""
-
 
 def heal_object(target: str, *, server: str | None, token_file: Path | None, as_json: bool, **overrides: Any) -> Exit:
     """Heal one object and tell the progress on stderr."""
 
     async def work() -> Exit:
-        ref = _reference(target)
+        ref = reference(target)
         async with open_source(server, token_file, needs_cluster=True, works=True, **overrides) as source:
             account = await follow(source, await source.begin(ref))
         render.account(account, as_json=as_json)
         return exit_for(account.status)
 
-    return _run(work())
+    return run(work())
 
 
 def list_incidents(
@@ -53,14 +50,14 @@ def list_incidents(
         render.incidents(found, as_json=as_json)
         return Exit.DONE
 
-    return _run(work())
+    return run(work())
 
 
 def explain_what(what: str, *, server: str | None, token_file: Path | None, as_json: bool, **overrides: Any) -> Exit:
     """Print the account of an incident, or the view of an object."""
 
     async def work() -> Exit:
-        ref = _reference(what) if "/" in what else None
+        ref = reference(what) if "/" in what else None
         async with open_source(server, token_file, needs_cluster=ref is not None, **overrides) as source:
             if ref is not None:
                 render.view(await source.view(ref), as_json=as_json)
@@ -74,7 +71,7 @@ def explain_what(what: str, *, server: str | None, token_file: Path | None, as_j
         render.account(account, as_json=as_json, full=True)
         return Exit.DONE
 
-    return _run(work())
+    return run(work())
 
 
 def print_audit(
@@ -99,33 +96,29 @@ def print_audit(
         render.audit(lines, as_json=as_json)
         return Exit.DONE
 
-    return _run(work())
+    return run(work())
 
 
-async def follow(source: Source, incident_id: str) -> Account:
-    """Tell the trail of an incident as it grows, until it ends or waits for a person."""
-    after = 0
+async def follow(source: Source, incident_id: str, *, after: int = 0) -> Account:
+    """Tell the trail of an incident as it grows, until it ends or waits for a person; the account as it stands then."""
     with render.Progress(incident_id) as progress:
-        while True:
-            account = await source.account(incident_id)
-            for line in await source.audit(incident=incident_id, after=after, limit=200):
-                progress.tell(line)
-                after = line.seq
-            if account is None:
-                raise CommandError(Exit.UNREACHABLE, f"incident {incident_id} is not in the ledger any more")
-            if not account.is_open or account.status == Status.WAITING.value:
-                return account
-            await asyncio.sleep(LOOK_SECONDS)
+        await source.progress(incident_id, progress.tell, after=after)
+    account = await source.account(incident_id)
+    if account is None:
+        raise CommandError(Exit.UNREACHABLE, f"incident {incident_id} is not in the ledger any more")
+    return account
 
 
-def _reference(text: str) -> ObjectRef:
+def reference(text: str) -> ObjectRef:
+    """An object as a person types it.  CommandError with the form that is expected."""
     try:
         return parse_reference_text(text)
     except ValueError as error:
         raise CommandError(Exit.USAGE, str(error)) from None
 
 
-def _run(work: Coroutine[Any, Any, Exit]) -> Exit:
+def run(work: Coroutine[Any, Any, Exit]) -> Exit:
+    """Do a command's work; what stands against it is one sentence and a code."""
     result: list[Exit] = []
     configure_logging("error", "auto")
     with one_sentence(result):

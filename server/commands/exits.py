@@ -61,7 +61,7 @@ def one_sentence(result: list[Exit]) -> Generator[None]:
         result.append(Exit.USAGE)
     except ToolError as error:
         say(f"{error} [{error.code}]")
-        result.append(Exit.USAGE if error.code == "POLICY_INVALID" else Exit.UNREACHABLE)
+        result.append(Exit.USAGE if error.code in {"POLICY_INVALID", "MODEL_MISCONFIGURED"} else Exit.UNREACHABLE)
     except KeyboardInterrupt:
         say("stopped; what was begun is in the ledger and goes on with the service")
         result.append(Exit.WAITING)

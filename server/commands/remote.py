@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, ConfigDict
 
-from server.account import Account, AuditLine, IncidentLine
+from server.account import Account, AuditLine, IncidentLine, Line
+from server.byhand_view import PauseView, UndoReport, Word
 from server.commands.exits import CommandError, Exit
-from server.commands.source import parse_answer
+from server.commands.source import WAITING, parse_answer
 from server.explain_view import ObjectView
 from tools.refs import ObjectRef
 
 TIMEOUT = httpx.Timeout(30, connect=5)
+EVENTS_TIMEOUT = httpx.Timeout(60, connect=5)
+"""Longer than the service is ever silent: it sends a comment when nothing happens."""
+EXITS = {404: Exit.USAGE, 409: Exit.NOT_DONE, 422: Exit.USAGE}
+RECONNECTS = 5
+RECONNECT_SECONDS = 1.0
 
 
 class _Incidents(BaseModel):
@@ -31,6 +39,22 @@ class _Accepted(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     incident_id: str | None
+
+
+class _Status(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    status: str
+
+
+class _Pauses(BaseModel):
+    pauses: list[PauseView]
+
+
+class _Stopped(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    report: UndoReport | None = None
 
 
 class _Problem(BaseModel):
@@ -106,6 +130,76 @@ class RemoteSource:
             raise CommandError(Exit.WAITING, "the service accepted it and has not begun; look at `selfheal incidents`")
         return incident_id
 
+    async def progress(self, incident_id: str, tell: Callable[[Line], None], *, after: int = 0) -> None:
+        """As `Source`, by the service's own events; where the stream breaks it goes on after the last line."""
+        for attempt in range(RECONNECTS + 1):
+            before = after
+            try:
+                async with contextlib.aclosing(self._events(incident_id, after)) as events:
+                    async for event, data in events:
+                        if event == "line":
+                            line = parse_answer(AuditLine, data)
+                            tell(line)
+                            after = line.seq
+                        elif event == "status" and parse_answer(_Status, data).status == WAITING:
+                            return
+                account = await self.account(incident_id)
+                if account is None or not account.is_open:
+                    return
+            except httpx.HTTPError as error:
+                if attempt == RECONNECTS:
+                    raise CommandError(Exit.UNREACHABLE, f"{self._server} does not answer: {error}") from error
+            if after == before:
+                await asyncio.sleep(RECONNECT_SECONDS)
+        raise CommandError(Exit.WAITING, f"the service ends its events early; look at `selfheal explain {incident_id}`")
+
+    async def _events(self, incident_id: str, after: int) -> AsyncGenerator[tuple[str, bytes]]:
+        """The service's events as (kind, data)."""
+        headers = {"Last-Event-ID": str(after)} if after else {}
+        url = f"/incidents/{quote(incident_id, safe='')}/events"
+        async with self._client.stream("GET", url, headers=headers, timeout=EVENTS_TIMEOUT) as answer:
+            if answer.status_code != 200:
+                await answer.aread()
+                self._check(answer)
+                return
+            event = ""
+            async for line in answer.aiter_lines():
+                field, _, value = line.partition(": ")
+                if field == "event":
+                    event = value
+                elif field == "data":
+                    yield event, value.encode()
+
+    async def answer(self, incident_id: str, word: Word, *, plan_hash: str, why: str) -> None:
+        """As `Source`."""
+        verb = "approve" if word == "approved" else "reject"
+        body = {"plan_hash": plan_hash} | ({"why": why} if word == "declined" and why else {})
+        self._check(await self._send("POST", f"/incidents/{quote(incident_id, safe='')}/{verb}", json=body))
+
+    async def undo(self, incident_id: str) -> UndoReport:
+        """As `Source`; a report that stopped is shown, not only its code."""
+        answer = await self._send("POST", f"/incidents/{quote(incident_id, safe='')}/undo")
+        if answer.status_code == 409:
+            stopped = parse_answer(_Stopped, answer.content).report
+            if stopped is not None:
+                return stopped
+        self._check(answer)
+        return parse_answer(UndoReport, answer.content)
+
+    async def pause(self, namespace: str, length: str, *, why: str) -> PauseView:
+        """As `Source`."""
+        answer = await self._send("POST", "/pauses", json={"namespace": namespace, "for": length, "why": why})
+        self._check(answer)
+        return parse_answer(PauseView, answer.content)
+
+    async def unpause(self, namespace: str) -> None:
+        """As `Source`."""
+        self._check(await self._send("DELETE", f"/pauses/{quote(namespace, safe='')}"))
+
+    async def pauses(self) -> list[PauseView]:
+        """As `Source`."""
+        return parse_answer(_Pauses, (await self._get("/pauses", {})).content).pauses
+
     async def _get(self, path: str, query: dict[str, str], *, missing_is_none: bool = False) -> httpx.Response:
         answer = await self._send("GET", path, params=query)
         if not (missing_is_none and answer.status_code == 404):
@@ -132,6 +226,6 @@ class RemoteSource:
             return
         is_problem = answer.headers.get("content-type", "").startswith("application/problem+json")
         problem = parse_answer(_Problem, answer.content) if is_problem else _Problem(detail=answer.text[:200])
-        code = Exit.USAGE if answer.status_code in {404, 422} else Exit.UNREACHABLE
+        code = EXITS.get(answer.status_code, Exit.UNREACHABLE)
         said = f" [{problem.code}]" if problem.code else ""
         raise CommandError(code, f"{problem.detail or f'the service answered {answer.status_code}'}{said}")

@@ -18,7 +18,8 @@ from rich.status import Status as Spinner
 from rich.table import Table
 from rich.text import Text
 
-from server.account import Account, AuditLine, IncidentLine, Line
+from server.account import Account, AuditLine, IncidentLine, Line, Question
+from server.byhand_view import PauseView, UndoReport
 from server.explain_view import ModeLine, ObjectView
 from tools.jsontypes import JsonValue
 
@@ -33,6 +34,7 @@ COLOURS = {
 }
 _LINES: TypeAdapter[list[AuditLine]] = TypeAdapter(list[AuditLine])
 _INCIDENTS: TypeAdapter[list[IncidentLine]] = TypeAdapter(list[IncidentLine])
+_PAUSES: TypeAdapter[list[PauseView]] = TypeAdapter(list[PauseView])
 
 
 def _out() -> Console:
@@ -82,17 +84,76 @@ def incidents(found: Sequence[IncidentLine], *, as_json: bool) -> None:
         _out().print("No incidents.")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("ID", "STATUS", "OPENED (UTC)", "TOOK"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("WHAT HAPPENED", overflow="fold")
+    now = datetime.now(UTC)
+    for name in ("ID", "STATUS", "AGE"):
+        table.add_column(name, no_wrap=True, min_width=max(map(len, (name, *_cells(found, name, now)))))
+    table.add_column("TARGET", overflow="fold")
     for line in found:
         table.add_row(
             line.id,
             _status(line.status),
-            f"{_utc(line.opened_at):%m-%d %H:%M:%S}",
-            _took(line.opened_at, line.closed_at),
-            Text.assemble((f"{line.target} {line.reason}", "bold"), f"\n{line.sentence}"),
+            _age(line.opened_at, now),
+            Text.assemble((str(line.target), "bold"), f"  {line.reason}\n{line.sentence}"),
         )
+    _out().print(table)
+
+
+def _cells(found: Sequence[IncidentLine], name: str, now: datetime) -> list[str]:
+    """What stands in a column that is never cut, however narrow the terminal is."""
+    return [
+        line.id if name == "ID" else line.status if name == "STATUS" else _age(line.opened_at, now) for line in found
+    ]
+
+
+def question(story: Account) -> None:
+    """The plan that waits, with its diff, and what is asked; on stderr, beside the question that follows."""
+    out = Console(stderr=True, highlight=False)
+    out.print(Text.assemble(("Incident ", "bold"), story.id, "  ", _status(story.status), "  ", str(story.target)))
+    if story.diagnosis is not None:
+        out.print(Text(story.diagnosis.sentence), soft_wrap=True)
+    _section(out, "Plan", [_plan(story)])
+    if story.question is not None:
+        _section(out, "Waits for a person", [Text(_asked(story.question)), Text(f"Plan {story.question.plan_hash}.")])
+    out.print()
+
+
+def standing(story: Account) -> None:
+    """The writes of an incident, on stderr, beside the question that follows."""
+    out = Console(stderr=True, highlight=False)
+    out.print(Text.assemble(("Incident ", "bold"), story.id, "  ", _status(story.status), "  ", str(story.target)))
+    if story.actions:
+        _section(out, "Writes", [_actions(story)])
+        out.print()
+
+
+def undone(report: UndoReport, *, namespace: str | None, as_json: bool) -> None:
+    """What became of an order to undo."""
+    if as_json:
+        _dump(report)
+        return
+    out = _out()
+    for step in report.steps:
+        code = f" [{step.code}]" if step.code else ""
+        out.print(Text.assemble(f"{step.tool} {step.target}: {step.sentence}", (code, "yellow")), soft_wrap=True)
+    out.print(Text(report.sentence), soft_wrap=True)
+    if report.complete and report.steps and namespace:
+        hint = f"What was healed may fail again and be healed again; `selfheal pause {namespace} --for 2h` prevents it."
+        out.print(Text(hint), soft_wrap=True)
+
+
+def pauses(found: Sequence[PauseView], *, as_json: bool) -> None:
+    """Where acting is paused."""
+    if as_json:
+        _json(_PAUSES.dump_json(list(found), indent=2))
+        return
+    if not found:
+        _out().print("Acting is paused nowhere.")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("NAMESPACE", "UNTIL (UTC)", "BY"):
+        table.add_column(name)
+    for held in found:
+        table.add_row(Text(held.namespace), f"{_utc(held.until):%Y-%m-%d %H:%M:%S}", Text(held.by))
     _out().print(table)
 
 
@@ -134,8 +195,7 @@ def account(story: Account, *, as_json: bool, full: bool = False) -> None:
     if story.plan is not None:
         _section(out, "Plan", [_plan(story)])
     if story.question is not None:
-        asked = f"{'; '.join(story.question.reasons)}.  Until {_utc(story.question.expires_at):%H:%M:%S} UTC; then no."
-        _section(out, "Waits for a person", [Text(asked)])
+        _section(out, "Waits for a person", [Text(_asked(story.question))])
     if story.actions:
         _section(out, "Writes", [_actions(story)])
     if story.why_not:
@@ -252,6 +312,20 @@ def _times(story: Account) -> str:
     if story.closed_at is not None:
         told.append(f"closed after {_took(story.opened_at, story.closed_at)}")
     return ", ".join(told)
+
+
+def _asked(asked: Question) -> str:
+    reasons = "; ".join(r.rstrip(".") for r in asked.reasons)
+    return f"{reasons}.  Until {_utc(asked.expires_at):%H:%M:%S} UTC; then no."
+
+
+def _age(moment: datetime, now: datetime) -> str:
+    """How long ago, in the largest unit that says something: 42s, 7m, 3h, 12d."""
+    seconds = max(0, int((now - moment).total_seconds()))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
 
 
 def _short(value: JsonValue) -> str:

@@ -5,24 +5,32 @@ Both give the same documents, so a command does not know which one it talks to.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import getpass
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from server.account import Account, AuditLine, IncidentLine, account_of, incident_line, newest_audit
+from server.account import Account, AuditLine, IncidentLine, Line, account_of, incident_line, line_of, newest_audit
+from server.byhand_view import PauseView, UndoReport, Word, parse_duration
 from server.commands.exits import CommandError, Exit
 from server.explain_view import ObjectView
 from server.settings import Settings, SettingsError
+from tools.clock import SystemClock
 from tools.refs import IncidentId, ObjectRef
 
 if TYPE_CHECKING:
     from tools.ledger.ledger import Ledger
 
 M = TypeVar("M", bound=BaseModel)
+LOOK_SECONDS = 0.25
+"""How often the audit trail is read while an incident runs; a person reads slower."""
+WAITING = "waiting"
+"""The status of an incident that waits for a person: `graph.plan.Status`, without loading the graph."""
 
 
 class Source(Protocol):
@@ -50,6 +58,30 @@ class Source(Protocol):
 
     async def begin(self, ref: ObjectRef) -> str:
         """Ask for a look at an object; the incident's id."""
+        ...
+
+    async def progress(self, incident_id: str, tell: Callable[[Line], None], *, after: int = 0) -> None:
+        """Tell the trail as it grows, from after line number `after`, until the incident ends or waits for a person."""
+        ...
+
+    async def answer(self, incident_id: str, word: Word, *, plan_hash: str, why: str) -> None:
+        """Answer the plan that waits.  CommandError with the sentence when the answer is not taken."""
+        ...
+
+    async def undo(self, incident_id: str) -> UndoReport:
+        """Take the incident's writes back."""
+        ...
+
+    async def pause(self, namespace: str, length: str, *, why: str) -> PauseView:
+        """Stop acting in a namespace for a while."""
+        ...
+
+    async def unpause(self, namespace: str) -> None:
+        """Act there again."""
+        ...
+
+    async def pauses(self) -> list[PauseView]:
+        """The pauses that hold now."""
         ...
 
 
@@ -113,6 +145,45 @@ class LedgerSource:
         """Not from here."""
         raise CommandError(Exit.USAGE, f"{ref} can only be healed with a cluster or a service")
 
+    async def progress(self, incident_id: str, tell: Callable[[Line], None], *, after: int = 0) -> None:
+        """As `Source`, by looking again and again."""
+        while True:
+            record = await self._ledger.incident(IncidentId(incident_id))  # before the lines, so that none is missed
+            for entry in await self._ledger.audit(incident_id=IncidentId(incident_id), since_seq=after):
+                tell(line_of(entry))
+                after = entry.seq
+            if record is None or not record.is_open or record.status == WAITING:
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def answer(self, incident_id: str, word: Word, *, plan_hash: str, why: str) -> None:
+        """Not from here: whoever answers must go on with the incident."""
+        raise CommandError(Exit.USAGE, f"incident {incident_id} can only be answered with a cluster or a service")
+
+    async def undo(self, incident_id: str) -> UndoReport:
+        """Not from here."""
+        raise CommandError(Exit.USAGE, f"incident {incident_id} can only be undone with a cluster or a service")
+
+    async def pause(self, namespace: str, length: str, *, why: str) -> PauseView:
+        """As `Source`; a service that runs on this ledger asks it before each write."""
+        from server.byhand import pause
+
+        by, now = local_caller(), SystemClock().now()
+        return await pause(self._ledger, namespace, parse_duration(length), by=by, why=why, now=now)
+
+    async def unpause(self, namespace: str) -> None:
+        """As `Source`."""
+        from server.byhand import unpause
+
+        if not await unpause(self._ledger, namespace, by=local_caller(), now=SystemClock().now()):
+            raise CommandError(Exit.USAGE, f"no pause holds for {namespace}; `selfheal pauses` lists them")
+
+    async def pauses(self) -> list[PauseView]:
+        """As `Source`."""
+        from server.byhand import pauses
+
+        return await pauses(self._ledger, SystemClock().now())
+
 
 @contextlib.asynccontextmanager
 async def _open_ledger(settings: Settings) -> AsyncGenerator[Ledger]:
@@ -136,6 +207,14 @@ def parse_answer(model: type[M], raw: bytes) -> M:
         raise CommandError(
             Exit.UNREACHABLE, f"the service answers as another version would ({error.error_count()} fields differ)"
         ) from error
+
+
+def local_caller() -> str:
+    """Who gives an order at this terminal, for the audit trail."""
+    try:
+        return f"local-{getpass.getuser()}"
+    except (OSError, KeyError):
+        return "local"
 
 
 def new_id() -> str:

@@ -57,7 +57,8 @@ def percentile(values: Sequence[float], share: float) -> float:
 def table(results: Sequence[Result]) -> str:
     """One line per result, times in seconds."""
     width = max([len(r.scenario) for r in results] + [8])
-    lines = [f"{'scenario':{width}}  {'outcome':10}  {'signal':>7}  {'sure':>7}  {'write':>7}  {'healed':>7}  {'writes':>6}  note"]
+    columns = "  ".join(f"{name:>7}" for name in ("signal", "sure", "write", "healed"))
+    lines = [f"{'scenario':{width}}  {'outcome':10}  {columns}  {'writes':>6}  note"]
     for r in sorted(results, key=lambda r: (r.tier, r.scenario)):
         times = "  ".join(
             f"{'-' if t is None else f'{t:.2f}':>7}" for t in (r.signal_s, r.detected_s, r.first_write_s, r.recovered_s)

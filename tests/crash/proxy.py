@@ -1,8 +1,8 @@
 """A reverse proxy in front of an API server that stops time at one write.
 
-The healer's kubeconfig leads here over plain HTTP; the proxy speaks to the real server with the healer's certificate.
-At the first real (not dry-run) write it calls `hook`, before the request is forwarded or after the answer came back, and
-only then goes on: the place where a test kills the healer, with nothing patched inside it.  The hook says whether it
+The healer's kubeconfig leads here over plain HTTP; the proxy speaks to the server with the healer's certificate.
+At the first real (not dry-run) write it calls `hook`, before the request is forwarded or after the answer came back,
+and only then goes on: the place where a test kills the healer, with nothing patched inside it.  The hook says whether it
 did; a request whose sender is dead before it was forwarded is dropped, as it would have been had it never been sent.
 """
 
@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import aiohttp
 import yaml
@@ -37,9 +38,7 @@ class Moment(Enum):
 class StoppingProxy:
     """`async with StoppingProxy(kubeconfig, hook) as proxy:` then give `proxy.kubeconfig` to the healer."""
 
-    def __init__(
-        self, kubeconfig: Path, hook: Callable[[Moment], Awaitable[bool]] | None = None
-    ) -> None:
+    def __init__(self, kubeconfig: Path, hook: Callable[[Moment], Awaitable[bool]] | None = None) -> None:
         self._hook = hook
         self._fired: set[Moment] = set()
         self.writes: list[str] = []
@@ -62,7 +61,7 @@ class StoppingProxy:
         context.load_cert_chain(folder / "client-certificate", folder / "client-key")
         return context
 
-    async def __aenter__(self) -> StoppingProxy:
+    async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(ssl=self._tls) if self._tls else aiohttp.TCPConnector()
         timeout = aiohttp.ClientTimeout(total=None, sock_read=700)
         self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)

@@ -1,7 +1,8 @@
 """`kill -9` at the three worst moments: after a restart the incident ends, and every write happened once.
 
-The healer is a real process behind a proxy that stops it between intent and call, or between call and outcome; the
-third kill is during verification.  It runs on the simulator with Python alone, and on the real cluster with `-m cluster`.
+The healer is a real process behind a proxy that stops it between intent and call, or between call and outcome;
+the third kill is during verification.  It runs on the simulator with Python alone,
+and on the real cluster with `-m cluster`.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from evals.simulator import Simulator
 from tests.cluster.harness.layout import Layout
 from tests.cluster.kube import Kube
 from tests.cluster.service import free_port
 from tests.crash.proxy import Moment, StoppingProxy
 from tests.support.healing import HEALER, WEB
-
-from evals.simulator import Simulator
 from tools.jsontypes import JsonObject, JsonValue, dig, dig_int, dig_list, dig_object, dig_str
 
 TOKEN = "crash-test-token-of-more-than-32-bytes"
@@ -58,9 +59,8 @@ async def simulated() -> AsyncIterator[Substrate]:
             broken = {**container, "image": "registry.invalid/web:2"}
             template = {**dig_object(spec, "template"), "spec": {"containers": [broken]}}
             meta: JsonObject = {"name": "web", "namespace": NAMESPACE}
-            await sim.apply(
-                {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": {**spec, "template": template}}
-            )
+            changed: JsonObject = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta}
+            await sim.apply({**changed, "spec": {**spec, "template": template}})
 
         yield Substrate(sim.kubeconfig(HEALER), NAMESPACE, get, break_it)
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from graph.build import build_graph
 from graph.ports import Ports
 

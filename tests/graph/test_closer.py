@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+
 from graph.incident import Family, Incident, Source
 from graph.nodes.closer import as_result, resolve
 from graph.plan import (

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.support.healing import WEB
 
 from evals.simulator import Simulator
+from tests.support.healing import WEB
 
 ROOT = Path(__file__).parents[2]
 

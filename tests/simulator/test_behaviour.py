@@ -48,11 +48,17 @@ def test_an_unreadable_declaration_is_an_error() -> None:
     ],
     ids=["exits", "needs-env", "has-env", "wrong-value", "needs-file", "quoting"],
 )
-def test_the_script_does_what_the_declaration_says(behaviour: Behaviour, env: dict[str, str], code: int, output: str) -> None:
+def test_the_script_does_what_the_declaration_says(
+    behaviour: Behaviour, env: dict[str, str], code: int, output: str
+) -> None:
     shell = shutil.which("sh")
     assert shell
     done = subprocess.run(
-        [shell, *behaviour.command()[1:]], env=env | {"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False
+        [shell, *behaviour.command()[1:]],
+        env=env | {"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stdout) == (code, output)
 

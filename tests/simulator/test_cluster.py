@@ -56,7 +56,10 @@ async def test_a_lost_node_moves_its_pods_after_the_toleration() -> None:
 
 async def test_an_autoscaler_follows_the_load() -> None:
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
-    metric = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}
+    metric = {
+        "type": "Resource",
+        "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}},
+    }
     hpa = {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",

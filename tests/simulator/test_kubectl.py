@@ -73,7 +73,9 @@ async def test_a_crash_is_seen_and_undone(shell: Shell) -> None:
     await shell.ok("patch", "deployment", "web", "-p", patch)
     await shell.sim.until(lambda: "BackOff" in dict(shell.sim.events("shop")))
     assert "CrashLoopBackOff" in await shell.ok("get", "pods")
-    name = next(p["metadata"]["name"] for p in shell.sim.pods("shop") if p["status"]["containerStatuses"][0]["restartCount"])
+    name = next(
+        p["metadata"]["name"] for p in shell.sim.pods("shop") if p["status"]["containerStatuses"][0]["restartCount"]
+    )
     assert await shell.ok("logs", name, "--previous") == "broken\n"
     described = await shell.ok("describe", "pod", name)
     assert "Back-off restarting failed container app" in described

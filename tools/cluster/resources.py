@@ -40,7 +40,7 @@ class Resource:
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
         """The URL path of the collection, the object or its subresource; segments are percent-encoded.
 
-        Raises ValueError when a namespaced object is named without its namespace: guessing one would hit another object.
+        Raises ValueError when a namespaced object is named without its namespace: guessing one would hit another.
         """
         if name is not None and self.namespaced and not namespace:
             raise ValueError(f"{self.kind} {name}: a namespace is needed")

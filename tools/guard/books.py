@@ -31,7 +31,7 @@ _ACTOR: Final = "selfheal"
 T = TypeVar("T")
 
 
-class BooksClosed(Exception):  # noqa: N818 - a state of the ledger, turned into a refusal by the door
+class BooksClosed(Exception):
     """The ledger did not record or answer."""
 
     def refusal(self) -> Refused:

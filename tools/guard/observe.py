@@ -29,7 +29,7 @@ RETRY_AFTER: Final = 1.0
 T = TypeVar("T")
 
 
-class _Garbage(Exception):  # noqa: N818 - never leaves this module
+class _Garbage(Exception):
     """An answer that is not of the promised shape."""
 
 

@@ -19,7 +19,7 @@ _BOOLEANS: Final = {"true": True, "false": False}
 _NULLS: Final = {"", "~", "null"}
 
 
-class PolicySyntax(ValueError):  # noqa: N818 - says what is wrong with the text
+class PolicySyntax(ValueError):
     """The text is not the YAML we accept; `line` counts from 1."""
 
     def __init__(self, message: str, line: int) -> None:

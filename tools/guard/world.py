@@ -89,7 +89,7 @@ class World:
 Check: TypeAlias = Callable[[World], Refused | None]
 
 
-class CannotTell(Exception):  # noqa: N818 - a message to the guard, not an error
+class CannotTell(Exception):
     """A check met something unreadable or gone.  The guard turns it into the refusal it carries."""
 
     def __init__(self, refusal: Refused) -> None:

@@ -27,6 +27,7 @@ from tools.ledger.records import (
     InboxEntry,
     IncidentRecord,
     Intent,
+    Pause,
     PlanStart,
 )
 from tools.ledger.store import Store
@@ -304,6 +305,10 @@ class Ledger:
     async def paused_until(self, namespace: str, now: datetime) -> datetime | None:
         """When the pause that holds there now ends, pauses of everywhere included; None when none holds."""
         return await self._store.read(standing.paused_until, namespace, now)
+
+    async def pauses(self, now: datetime) -> list[Pause]:
+        """Pauses that hold now, by namespace."""
+        return await self._store.read(standing.pauses, now)
 
     async def unpause(self, namespace: str) -> None:
         """Lift the pause of a namespace (`standing.EVERYWHERE`: the one of all, no single ones)."""

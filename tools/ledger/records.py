@@ -174,6 +174,15 @@ class Approval(Record):
     decided_at: datetime | None = None
 
 
+class Pause(Record):
+    """Nothing is written in a namespace (`standing.EVERYWHERE`: in all of them) until then."""
+
+    namespace: str
+    until: datetime
+    paused_by: str
+    paused_at: datetime
+
+
 class ChainHead(Record):
     """The newest audit entry's number and hash: kept outside, it proves later that nothing was cut off."""
 

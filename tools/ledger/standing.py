@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from tools.ledger.columns import utc
-from tools.ledger.records import GoodRevision
+from tools.ledger.records import GoodRevision, Pause
 from tools.ledger.schema import GOOD_REVISIONS, PAUSES
 
 KEPT_REVISIONS = 5
@@ -20,6 +20,7 @@ EVERYWHERE = "*"
 """The namespace of a pause that holds in all of them."""
 
 _FIELDS = [GOOD_REVISIONS.c[name] for name in GoodRevision.model_fields]
+_PAUSE_FIELDS = [PAUSES.c[name] for name in Pause.model_fields]
 
 
 def confirm_good(tx: Connection, good: GoodRevision) -> None:
@@ -58,6 +59,12 @@ def paused_until(tx: Connection, namespace: str, now: datetime) -> datetime | No
     here = PAUSES.c.namespace.in_((namespace, EVERYWHERE)) & (PAUSES.c.until > utc(now))
     ends: datetime | None = tx.execute(select(func.max(PAUSES.c.until)).where(here)).scalar_one()
     return ends
+
+
+def pauses(tx: Connection, now: datetime) -> list[Pause]:
+    """See `Ledger.pauses`."""
+    query = select(*_PAUSE_FIELDS).where(PAUSES.c.until > utc(now)).order_by(PAUSES.c.namespace)
+    return [Pause.model_validate(dict(row)) for row in tx.execute(query).mappings()]
 
 
 def unpause(tx: Connection, namespace: str) -> None:

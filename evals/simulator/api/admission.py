@@ -198,7 +198,9 @@ def _restricted(spec: JsonObject, containers: list[JsonObject]) -> list[str]:
 
 
 def call_webhooks(store: Store, kind: Kind, obj: JsonObject, operation: str) -> None:
-    """Webhooks are configured like the real ones, but nobody answers them here: a matching one that must not fail, fails."""
+    """Webhooks are configured like the real ones, but nobody answers them here: a matching one that must not
+    fail, fails.
+    """
     if kind.group == "admissionregistration.k8s.io":
         return
     for plural in ("mutatingwebhookconfigurations", "validatingwebhookconfigurations"):
@@ -234,5 +236,8 @@ def _hook_failed(store: Store, hook: JsonObject) -> ApiError:
         why = f'service "{target}" not found' if missing else f'no endpoints available for service "{target}"'
     else:
         why = "dial tcp: connect: connection refused"
-    message = f'Internal error occurred: failed calling webhook "{name}": failed to call webhook: Post "{url}?timeout={seconds}s": {why}'
+    message = (
+        f'Internal error occurred: failed calling webhook "{name}": failed to call webhook: Post '
+        f'"{url}?timeout={seconds}s": {why}'
+    )
     return ApiError(500, message)

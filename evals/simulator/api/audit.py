@@ -8,7 +8,9 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One mutating request.  `verb` is the RBAC verb; `code` the HTTP status it was answered with (0: never answered)."""
+    """One mutating request.  `verb` is the RBAC verb; `code` the HTTP status it was answered with (0: never
+    answered).
+    """
 
     time: datetime
     user: str

@@ -261,7 +261,7 @@ class Api:
             raise conflict(kind.resource, name, why)
         return self.replace(kind, old, obj, write, subresource=subresource)
 
-    def patch(
+    def patch(  # noqa: PLR0917 - one request, taken apart
         self,
         kind: Kind,
         namespace: str,
@@ -355,15 +355,7 @@ class Api:
         if version and version != dig_str(old, "metadata", "resourceVersion"):
             raise conflict(kind.resource, name)
         new = self._merge_parts(kind, old, new, subresource)
-        meta, old_meta = child(new, "metadata"), dig_object(old, "metadata")
-        for field in _KEPT:
-            if field == "managedFields" and keep_fields:
-                continue
-            if field in old_meta:
-                meta[field] = old_meta[field]
-            else:
-                meta.pop(field, None)
-        meta["resourceVersion"] = old_meta.get("resourceVersion")
+        _keep_identity(old, new, keep_fields=keep_fields)
         no_new_finalizers(kind, old, new)
         if subresource != "status":
             new = self._shape(kind, new)
@@ -374,16 +366,15 @@ class Api:
                 meta["generation"] = integer(old, "metadata", "generation", default=1) + 1
         elif kind.custom is not None:
             new = self._shape(kind, new)
-        if write.track_fields:
-            paths = fields.changed(old, new)
-            if paths:
-                fields.record(
-                    new, write.manager, "Update", paths, now=self.stamp(), subresource=_tracked(subresource), steal=True
-                )
+        paths = fields.changed(old, new) if write.track_fields else set[fields.FieldPath]()
+        if paths:
+            at, sub = self.stamp(), _tracked(subresource)
+            fields.record(new, write.manager, "Update", paths, now=at, subresource=sub, steal=True)
         if same(old, new):
             return old
-        if write.dry_run:
-            return new
+        return new if write.dry_run else self._store(kind, new, subresource)
+
+    def _store(self, kind: Kind, new: JsonObject, subresource: str) -> JsonObject:
         if is_deleting(new) and not texts(new, "metadata", "finalizers") and not waits(kind, new):
             return deletion.finish(self, kind, new)
         stored = self.store.put(kind.key, new)
@@ -417,6 +408,19 @@ class Api:
 
 _NAMES = {("f:metadata", "f:name"), ("f:metadata", "f:namespace"), ("f:metadata", "f:generateName")}
 _IDENTITY_PATHS = {("f:apiVersion",), ("f:kind",), ("f:metadata", "f:name"), ("f:metadata", "f:namespace")}
+
+
+def _keep_identity(old: JsonObject, new: JsonObject, *, keep_fields: bool) -> None:
+    """What only the server writes stays as it was, in place."""
+    meta, old_meta = child(new, "metadata"), dig_object(old, "metadata")
+    for field in _KEPT:
+        if field == "managedFields" and keep_fields:
+            continue
+        if field in old_meta:
+            meta[field] = old_meta[field]
+        else:
+            meta.pop(field, None)
+    meta["resourceVersion"] = old_meta.get("resourceVersion")
 
 
 def _tracked(subresource: str) -> str:

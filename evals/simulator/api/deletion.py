@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from evals.simulator.api.core import Api, Write
 
 
-def delete(
+def delete(  # noqa: PLR0917 - one request, taken apart
     api: Api, kind: Kind, namespace: str, name: str, options: JsonObject, write: Write
 ) -> tuple[JsonObject, bool]:
     """DELETE; the answer is (last state, whether it has gone already).  Pods get their grace period."""

@@ -20,7 +20,8 @@ def check_preconditions(kind: Kind, obj: JsonObject, wanted: JsonObject) -> None
     have = dig_str(obj, "metadata", "resourceVersion")
     if version and version != have:
         why = (
-            f"the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({have}). "
+            f"the ResourceVersion in the precondition ({version}) does not match the ResourceVersion "
+            f"in record ({have}). "
             "The object might have been modified"
         )
         raise conflict(kind.resource, name_of(obj), why)
@@ -38,7 +39,10 @@ def no_new_finalizers(kind: Kind, old: JsonObject, new: JsonObject) -> None:
     added = [f for f in texts(new, "metadata", "finalizers") if f not in texts(old, "metadata", "finalizers")]
     if is_deleting(old) and added:
         listed = ", ".join(f'"{f}"' for f in added)
-        why = f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"
+        why = (
+            f"Forbidden: no new finalizers can be added if the object is being deleted, found new "
+            f"finalizers []string{{{listed}}}"
+        )
         raise invalid(kind.kind, kind.group, name_of(old), [("FieldValueForbidden", "metadata.finalizers", why)])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from evals.simulator.api import openapi
 from evals.simulator.api.kinds import SUBRESOURCE_KINDS, Kind, KindTable
 from tools.jsontypes import JsonObject, JsonValue
 
@@ -86,3 +87,29 @@ def resource_list(table: KindTable, group_name: str, version: str) -> JsonObject
     resources: list[JsonValue] = [entry for kind in kinds for entry in _resource(kind)]
     group_version = f"{group_name}/{version}" if group_name else version
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources}
+
+
+def answer(table: KindTable, path: str) -> JsonObject | None:
+    """The document at a path; None when nothing is there."""
+    fixed: dict[str, JsonObject] = {
+        "/": {"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/readyz", "/version"]},
+        "/version": VERSION,
+        "/api": api_versions(),
+    }
+    if path in fixed:
+        return fixed[path]
+    match path.strip("/").split("/"):
+        case ["apis"]:
+            return group_list(table)
+        case ["apis", name]:
+            return group(table, name)
+        case ["api", version]:
+            return resource_list(table, "", version)
+        case ["apis", name, version]:
+            return resource_list(table, name, version)
+        case ["openapi", "v3"]:
+            return openapi.index(table)
+        case ["openapi", "v3", *rest]:
+            return openapi.document(table, "/".join(rest))
+        case _:
+            return None

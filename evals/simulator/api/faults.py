@@ -1,6 +1,7 @@
 """Faults on demand: refuse, delay, hang or cut requests that match, so many times.
 
-A fault is looked for before a request is handled (`Answer`, `Hang`, `Reset`), after it was handled but before the answer
+A fault is looked for before a request is handled (`Answer`, `Hang`, `Reset`), after it was handled but before the
+answer
 leaves (`Lost`: the write happened, the client does not know), or while a watch runs (`Sever`).
 """
 
@@ -72,7 +73,8 @@ class Faults:
     ) -> Fault:
         """Matching requests are answered with that HTTP code instead of being handled."""
         return self.add(
-            Fault("answer", verb, resource, name=name, code=code, message=message, reason=reason, retry_after=retry_after,
+            Fault("answer", verb, resource, name=name, code=code, message=message, reason=reason,
+            retry_after=retry_after,
                   dry_run=dry_run, times=times)
         )  # fmt: skip
 

@@ -97,8 +97,8 @@ def _has_key(item: JsonValue, key: JsonObject) -> bool:
 
 def remove(obj: JsonValue, path: FieldPath) -> None:
     """Take a leaf out of a clone; a keyed item goes when nothing but its key is left."""
-    parent = get(obj, path[:-1]) if len(path) > 1 else obj
-    step = path[-1]
+    *above, step = path
+    parent = get(obj, tuple(above))
     if parent is None:
         return
     if step.startswith("f:") and isinstance(parent, dict):

@@ -54,12 +54,15 @@ class Kind:
         return self.kind.lower()
 
 
-def _k(group: str, version: str, plural: str, kind: str, short: str = "", subs: str = "", cats: str = "") -> Kind:
-    return Kind(group, version, plural, kind, True, tuple(short.split()), tuple(subs.split()), tuple(cats.split()))
+def _k(group: str, version: str, plural: str, kind: str, short: str = "", *subs: str) -> Kind:
+    """A namespaced kind; `all` among the subresources is the category."""
+    parts = [s for text in subs for s in text.split()]
+    known = tuple(s for s in parts if s != "all")
+    return Kind(group, version, plural, kind, True, tuple(short.split()), known, ("all",) if "all" in parts else ())  # noqa: FBT003
 
 
-def _c(group: str, version: str, plural: str, kind: str, short: str = "", subs: str = "") -> Kind:
-    return Kind(group, version, plural, kind, False, tuple(short.split()), tuple(subs.split()))
+def _c(group: str, version: str, plural: str, kind: str, short: str = "", subs: str = "") -> Kind:  # noqa: PLR0917 - a row
+    return Kind(group, version, plural, kind, False, tuple(short.split()), tuple(subs.split()))  # noqa: FBT003
 
 
 def _review(group: str, plural: str, kind: str, *, namespaced: bool = False) -> Kind:

@@ -57,9 +57,8 @@ class Lister:
             raise ApiError(
                 504, message, details={"causes": [{"reason": "ResourceVersionTooLarge", "message": message}]}
             )
-        if query.version_match == "Exact" and int(query.version or 0) != store.version:
-            if store.is_expired(int(query.version or 0)):
-                raise expired(f"The provided resource version is too old: {query.version}")
+        if query.version_match == "Exact" and store.is_expired(int(query.version or 0)):
+            raise expired(f"The provided resource version is too old: {query.version}")
         items = store.select(kind.key, namespace if kind.namespaced else "")
         matches = matcher(query.labels, query.fields, kind.key)
         if matches is not None:

@@ -1,4 +1,6 @@
-"""As much OpenAPI v3 as kubectl asks for: which paths take `fieldValidation` and `dryRun`.  No schemas (`kubectl explain`)."""
+"""As much OpenAPI v3 as kubectl asks for: which paths take `fieldValidation` and `dryRun`.  No schemas (`kubectl
+explain`).
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,10 @@
-"""Kubernetes protobuf bodies, as far as kubectl sends them: `auth can-i`, `drain`, `create configmap|secret|namespace|...`.
+"""Kubernetes protobuf bodies, as far as kubectl sends them: `auth can-i`, `drain`, `create
+configmap|secret|namespace|...`.
 
-A message is a table from field number to (name, type); a type is a scalar, `map`, `bytes-map`, `time`, or another table.
-A leading `*` is a list.  Numbers are those of the `generated.proto` files of k8s.io/api.  What the tables do not name is
+A message is a table from field number to (name, type); a type is a scalar, `map`, `bytes-map`, `time`, or another
+table.
+A leading `*` is a list.  Numbers are those of the `generated.proto` files of k8s.io/api.  What the tables do not
+name is
 skipped; a kind that has no table is refused with 415.
 """
 
@@ -173,7 +176,10 @@ def decode(data: bytes) -> JsonObject:
     meta, raw = envelope.get("typeMeta"), envelope.get("raw")
     kind = str(meta.get("kind", "")) if isinstance(meta, dict) else ""
     if kind not in _TABLES or not isinstance(raw, str):
-        text = f"{kind} as protobuf is not understood by this simulator: send JSON, for kubectl a manifest (`kubectl create -f`)"
+        text = (
+            f"{kind} as protobuf is not understood by this simulator: send JSON, for kubectl a manifest "
+            f"(`kubectl create -f`)"
+        )
         raise ApiError(415, text, details={})
     found = _message(base64.b64decode(raw), kind)
     return {**found, **(meta if isinstance(meta, dict) else {})}

@@ -27,7 +27,9 @@ def is_over(pod: JsonObject) -> bool:
 
 
 def pod_usage(pod: JsonObject, resource: str) -> Decimal:
-    """Of `requests.cpu`, `cpu`, `limits.memory` and the like: the sum over containers, or the largest init container."""
+    """Of `requests.cpu`, `cpu`, `limits.memory` and the like: the sum over containers, or the largest init
+    container.
+    """
     part, _, name = resource.rpartition(".")
     part = part or "requests"
 
@@ -98,7 +100,10 @@ def check(store: Store, key: str, obj: JsonObject) -> None:
                 return ",".join(f"{r}={quantity.show(r, values[r])}" for r in over)
 
             limited = {r: quantity.parse(hard[r]) for r in over}
-            why = f"exceeded quota: {name_of(quota)}, requested: {shown(wanted)}, used: {shown(have)}, limited: {shown(limited)}"
+            why = (
+                f"exceeded quota: {name_of(quota)}, requested: {shown(wanted)}, used: {shown(have)}, "
+                f"limited: {shown(limited)}"
+            )
             raise forbidden(key, name_of(obj), why)
 
 

@@ -79,7 +79,10 @@ def _token(spec: JsonObject, tokens: Tokens) -> JsonObject:
     common: list[JsonValue] = [a for a in wanted if a in have]
     if not common:
         shown = " ".join(have)
-        error = f"[invalid bearer token, token audiences [{shown}] is invalid for the target audiences [{' '.join(wanted)}]]"
+        error = (
+            f"[invalid bearer token, token audiences [{shown}] is invalid for the target audiences "
+            f"[{' '.join(wanted)}]]"
+        )
         return {"user": {}, "error": error}
     status: JsonObject = {"authenticated": True, "user": _info(user)}
     if dig(spec, "audiences") is not None:

@@ -58,8 +58,10 @@ def parse_labels(text: str) -> list[Requirement]:
 def requirements(selector: JsonValue) -> list[Requirement]:
     """Read a LabelSelector object."""
     found = [Requirement(k, "In", frozenset({v})) for k, v in strings(selector, "matchLabels").items()]
-    for item in objects(selector, "matchExpressions"):
-        found.append(Requirement(dig_str(item, "key"), dig_str(item, "operator"), frozenset(texts(item, "values"))))
+    found += [
+        Requirement(dig_str(e, "key"), dig_str(e, "operator"), frozenset(texts(e, "values")))
+        for e in objects(selector, "matchExpressions")
+    ]
     return found
 
 
@@ -126,8 +128,9 @@ def parse_fields(text: str, key: str) -> Matcher | None:
     for raw in text.split(","):
         name, negated, value = _field_term(raw.strip())
         if name not in {"metadata.name", "metadata.namespace"} and name not in _FIELDS.get(key, frozenset()):
-            raise ApiError(400, f'Unable to find "{key}" that match label selector "", field selector "{text}": '
-                           f'"{name}" is not a known field selector: only "metadata.name", "metadata.namespace"')  # fmt: skip
+            known = 'only "metadata.name", "metadata.namespace"'
+            why = f'Unable to find "{key}" that match field selector "{text}": "{name}" is not a known field: {known}'
+            raise ApiError(400, why)
         wanted.append((name, negated, value))
     return lambda obj: all((_field(obj, name) == value) != negated for name, negated, value in wanted)
 

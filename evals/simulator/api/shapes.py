@@ -11,16 +11,27 @@ from evals.simulator.api.kinds import Kind
 from tools.jsontypes import JsonObject, JsonValue
 
 _INTEGERS = frozenset(
-    {"replicas", "revisionHistoryLimit", "progressDeadlineSeconds", "minReadySeconds", "terminationGracePeriodSeconds",
-     "backoffLimit", "completions", "parallelism", "activeDeadlineSeconds", "containerPort", "hostPort", "periodSeconds",
-     "failureThreshold", "timeoutSeconds", "initialDelaySeconds", "successThreshold", "minReplicas", "maxReplicas",
-     "ttlSecondsAfterFinished", "averageUtilization", "leaseDurationSeconds"}
-)  # fmt: skip
+    {
+        *(
+            "replicas",
+            "revisionHistoryLimit",
+            "progressDeadlineSeconds",
+            "minReadySeconds",
+            "backoffLimit",
+            "completions",
+        ),
+        *("terminationGracePeriodSeconds", "parallelism", "activeDeadlineSeconds", "containerPort", "hostPort"),
+        *("periodSeconds", "failureThreshold", "timeoutSeconds", "initialDelaySeconds", "successThreshold"),
+        *("minReplicas", "maxReplicas", "ttlSecondsAfterFinished", "averageUtilization", "leaseDurationSeconds"),
+    }
+)
 _BOOLEANS = frozenset({"paused", "suspend", "unschedulable", "hostNetwork", "readOnly", "privileged", "immutable"})
 _LISTS = frozenset(
-    {"containers", "initContainers", "env", "envFrom", "volumes", "volumeMounts", "command", "args", "ports", "tolerations",
-     "taints", "finalizers", "ownerReferences", "matchExpressions", "rules", "subjects"}
-)  # fmt: skip
+    {
+        *("containers", "initContainers", "env", "envFrom", "volumes", "volumeMounts", "command", "args", "ports"),
+        *("tolerations", "taints", "finalizers", "ownerReferences", "matchExpressions", "rules", "subjects"),
+    }
+)
 _MAPS = frozenset(
     {"labels", "annotations", "matchLabels", "nodeSelector", "metadata", "spec", "template", "stringData"}
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Literal
 
 from evals.simulator.objects import child, name_of, namespace_of, objects, uid_of
@@ -33,6 +34,7 @@ class Store:
 
     def __init__(self, window: int = 20_000) -> None:
         self._objects: dict[str, dict[tuple[str, str], JsonObject]] = {}
+        self._places: dict[tuple[str, str], set[str]] = {}
         self._owned: dict[str, dict[str, tuple[str, str, str]]] = {}
         self._history: deque[Change] = deque(maxlen=window)
         self._subscribers: list[Callable[[Change], None]] = []
@@ -47,8 +49,8 @@ class Store:
         """All objects of a resource, or those of a namespace, in the order of namespace and name."""
         kept = self._objects.get(key, {})
         if namespace:
-            return [o for (ns, _), o in sorted(kept.items()) if ns == namespace]
-        return [o for _, o in sorted(kept.items())]
+            return [kept[namespace, name] for name in sorted(self._places.get((key, namespace), ()))]
+        return [o for _, o in sorted(kept.items(), key=itemgetter(0))]
 
     def scan(self, key: str) -> Iterable[JsonObject]:
         """All objects of a resource in no particular order: cheaper than `select`."""
@@ -78,6 +80,7 @@ class Store:
         self.version += 1
         child(obj, "metadata")["resourceVersion"] = str(self.version)
         self._objects[key][place] = obj
+        self._places.setdefault((key, place[0]), set()).add(place[1])
         if before is not None:
             self._forget_owners(before)
         self._remember_owners(key, obj)
@@ -87,6 +90,7 @@ class Store:
     def remove(self, key: str, obj: JsonObject) -> JsonObject:
         """Delete an object; watchers see its last state under the version of the deletion."""
         before = self._objects[key].pop((namespace_of(obj), name_of(obj)))
+        self._places[key, namespace_of(obj)].discard(name_of(obj))
         self._forget_owners(before)
         self.version += 1
         last: JsonObject = {**obj, "metadata": {**child(obj, "metadata"), "resourceVersion": str(self.version)}}

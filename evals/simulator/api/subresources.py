@@ -38,7 +38,7 @@ def scale_of(kind: Kind, obj: JsonObject) -> JsonObject:
     }
 
 
-def set_scale(api: Api, kind: Kind, namespace: str, name: str, scale: JsonObject, write: Write) -> JsonObject:
+def set_scale(api: Api, kind: Kind, namespace: str, name: str, scale: JsonObject, write: Write) -> JsonObject:  # noqa: PLR0917 - one request, taken apart
     """PUT of a Scale."""
     old = api.get(kind, namespace, name)
     wanted = integer(scale, "spec", "replicas")
@@ -61,7 +61,7 @@ def set_scale(api: Api, kind: Kind, namespace: str, name: str, scale: JsonObject
     return scale_of(kind, api.modify(kind, namespace, name, change, write, subresource="scale"))
 
 
-def patch_scale(
+def patch_scale(  # noqa: PLR0917 - one request, taken apart
     api: Api, kind: Kind, namespace: str, name: str, body: JsonValue, media: str, write: Write
 ) -> JsonObject:
     """PATCH of a Scale: JSON patch or any of the merges (a Scale has no keyed lists)."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from evals.simulator import quantity
 from evals.simulator.api import pod_validation
-from evals.simulator.api.causes import LABEL, LABEL_TEXT, Causes, bad, required, show
+from evals.simulator.api.causes import LABEL, LABEL_TEXT, Causes, bad, required, show, unsupported
 from evals.simulator.api.errors import invalid
 from evals.simulator.api.kinds import Kind
 from evals.simulator.api.selectors import selects
@@ -19,13 +19,16 @@ _DNS1035 = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 _LABEL_VALUE = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
 _QUALIFIED = re.compile(r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$")
 _SUBDOMAIN_TEXT = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end "
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
+    "and must start and end "
     "with an alphanumeric character (e.g. 'example.com', regex used for validation is "
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 )
 _DNS1035_TEXT = (
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end "
-    "with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "
+    "alphabetic character, and end "
+    "with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
+    "'[a-z]([-a-z0-9]*[a-z0-9])?')"
 )
 _ANY_NAME = re.compile(r"^[^/%]+$")
 _LABEL_KINDS = {"Namespace", "StatefulSet"}
@@ -95,8 +98,7 @@ def _deployment(obj: JsonObject) -> Causes:
     strategy = dig_object(obj, "spec", "strategy")
     kind = strategy.get("type")
     if kind not in {"RollingUpdate", "Recreate"}:
-        causes.append(("FieldValueNotSupported", "spec.strategy",
-                       f'Unsupported value: {show(strategy)}: supported values: "Recreate", "RollingUpdate"'))  # fmt: skip
+        causes.append(unsupported("spec.strategy", strategy, ("Recreate", "RollingUpdate")))
     if kind == "Recreate" and strategy.get("rollingUpdate"):
         why = "Forbidden: may not be specified when strategy `type` is 'Recreate'"
         causes.append(("FieldValueForbidden", "spec.strategy.rollingUpdate", why))
@@ -226,7 +228,8 @@ def _pod_update(obj: JsonObject, old: JsonObject) -> Causes:
     if core(obj) != core(old):
         why = (
             "Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"
-            "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing "
+            "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only "
+            "additions to existing "
             "tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
         )
         return [("FieldValueForbidden", "spec", why)]
@@ -238,7 +241,8 @@ def _stateful_set_update(obj: JsonObject, old: JsonObject) -> Causes:
     if any(new_spec.get(k) != old_spec.get(k) for k in (set(new_spec) | set(old_spec)) - _STS_MAY):
         why = (
             "Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
-            "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
+            "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "
+            "'minReadySeconds' are forbidden"
         )
         return [("FieldValueForbidden", "spec", why)]
     return []

@@ -60,14 +60,17 @@ class WatchOptions:
 class Watch:
     """One watch.  Changes queue up from the moment it is made; `lines` yields them until the time is over."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - one request, taken apart
         self, api: Api, kind: Kind, namespace: str, query: Query, options: WatchOptions, cache: EncodedChanges
     ) -> None:
         if options.initial_events is not None and query.version_match != "NotOlderThan":
             why = "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
             raise invalid("ListOptions", "meta.k8s.io", "", [("FieldValueForbidden", "resourceVersionMatch", why)])
         if query.version and not query.version.isdigit():
-            why = f'resourceVersion: Invalid value: "{query.version}": strconv.ParseUint: parsing "{query.version}": invalid syntax'
+            why = (
+                f'resourceVersion: Invalid value: "{query.version}": strconv.ParseUint: parsing '
+                f'"{query.version}": invalid syntax'
+            )
             raise ApiError(500, why, reason="")
         self._api, self._kind, self._namespace = api, kind, namespace if kind.namespaced else ""
         self._options, self._cache = options, cache

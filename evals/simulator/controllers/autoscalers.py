@@ -93,7 +93,10 @@ class Autoscalers(Controller):
         else:
             try:
                 wanted = self._by_metric(hpa, target, status, current)
-                reason = f"cpu resource utilization (percentage of request) {'above' if wanted > current else 'below'} target"
+                reason = (
+                    f"cpu resource utilization (percentage of request) "
+                    f"{'above' if wanted > current else 'below'} target"
+                )
             except NoMetricError as error:
                 said = f"the HPA was unable to compute the replica count: {error}"
                 self._say(status, "ScalingActive", "False", "FailedGetResourceMetric", said)
@@ -136,7 +139,8 @@ class Autoscalers(Controller):
                 request = dig(container, "resources", "requests", "cpu")
                 if request is None:
                     raise NoMetricError(
-                        f"failed to get cpu utilization: missing request for cpu in container {dig_str(container, 'name')} "
+                        f"failed to get cpu utilization: missing request for cpu in container "
+                        f"{dig_str(container, 'name')} "
                         f"of Pod {name_of(pod)}"
                     )
                 requested += quantity.parse(request) * 1000
@@ -144,13 +148,17 @@ class Autoscalers(Controller):
         ready = [p for p in found if is_ready(p)]
         if used is None or not ready or not requested:
             raise NoMetricError(
-                "failed to get cpu utilization: unable to get metrics for resource cpu: no metrics returned from resource metrics API"
+                "failed to get cpu utilization: unable to get metrics for resource cpu: no metrics "
+                "returned from resource metrics API"
             )
         percent = float(used * len(ready)) / float(requested / len(found) * len(ready)) * 100
         goal = integer(hpa, "spec", "metrics", 0, "resource", "target", "averageUtilization", default=80)
         current_value: JsonObject = {"averageUtilization": int(percent), "averageValue": f"{int(used)}m"}
         status["currentMetrics"] = [{"type": "Resource", "resource": {"name": "cpu", "current": current_value}}]
-        text = "the HPA was able to successfully calculate a replica count from cpu resource utilization (percentage of request)"
+        text = (
+            "the HPA was able to successfully calculate a replica count from cpu resource utilization "
+            "(percentage of request)"
+        )
         self._say(status, "ScalingActive", "True", "ValidMetricFound", text)
         ratio = percent / goal
         if abs(ratio - 1) <= _TOLERANCE:

@@ -23,7 +23,7 @@ class Controller:
     def __init__(self, api: Api, manager: Manager) -> None:
         self.api, self.manager = api, manager
 
-    def related(self, change: Change) -> list[Key]:
+    def related(self, change: Change) -> list[Key]:  # noqa: ARG002 - the contract
         """Which objects of `key` a change of another resource concerns."""
         return []
 

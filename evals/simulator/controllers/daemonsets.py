@@ -98,7 +98,10 @@ class DaemonSets(Controller):
     def _keep(self, ds: JsonObject, template: JsonObject, node: JsonObject, have: list[JsonObject]) -> None:
         for pod in have:
             if dig_str(pod, "status", "phase") in {"Failed", "Succeeded"} and not is_deleting(pod):
-                text = f"Found failed daemon pod {namespace_of(pod)}/{name_of(pod)} on node {name_of(node)}, will try to kill it"
+                text = (
+                    f"Found failed daemon pod {namespace_of(pod)}/{name_of(pod)} on node {name_of(node)}, "
+                    f"will try to kill it"
+                )
                 self.api.event(ds, "Warning", "FailedDaemonPod", text, NAME)
                 pods.delete_pod(self.api, ds, pod, NAME)
                 return

@@ -108,7 +108,8 @@ def _progressing(
         return
     before = dig(deployment, "status") or {}
     moved = any(
-        integer(before, f) < v for f, v in (("updatedReplicas", updated), ("readyReplicas", integer(status, "readyReplicas")),
+        integer(before, f) < v for f, v in (("updatedReplicas", updated), ("readyReplicas", integer(status,
+        "readyReplicas")),
                                             ("availableReplicas", available))
     ) or integer(before, "replicas") - integer(before, "updatedReplicas") > replicas - updated  # fmt: skip
     began = old is None or (

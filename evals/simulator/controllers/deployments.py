@@ -29,9 +29,14 @@ NAME = "deployment-controller"
 RS = "replicasets.apps"
 HASH = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
-_NOT_COPIED = {"kubectl.kubernetes.io/last-applied-configuration", REVISION, "deployment.kubernetes.io/revision-history",
-               "deployment.kubernetes.io/desired-replicas", "deployment.kubernetes.io/max-replicas",
-               "deprecated.deployment.rollback.to"}  # fmt: skip
+_NOT_COPIED = {
+    "kubectl.kubernetes.io/last-applied-configuration",
+    REVISION,
+    "deployment.kubernetes.io/revision-history",
+    "deployment.kubernetes.io/desired-replicas",
+    "deployment.kubernetes.io/max-replicas",
+    "deprecated.deployment.rollback.to",
+}
 
 
 def bare_template(template: JsonObject) -> bytes:

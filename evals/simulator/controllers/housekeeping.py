@@ -67,12 +67,10 @@ class Collector(Controller):
         if is_deleting(obj) and set(texts(obj, "metadata", "finalizers")) & {"orphan", "foregroundDeletion"}:
             found.append(("", uid_of(obj)))
         if change.type in {"DELETED", "ADDED"}:
-            found += [
-                ("", dig_str(r, "uid")) for r in objects(obj, "metadata", "ownerReferences") if self._needs(r, change)
-            ]
+            found += [("", dig_str(r, "uid")) for r in objects(obj, "metadata", "ownerReferences") if self._needs(r)]
         return found
 
-    def _needs(self, ref: JsonObject, change: Change) -> bool:
+    def _needs(self, ref: JsonObject) -> bool:
         """Whether the owner waits for its dependents, or has gone before this one came."""
         owner = self._owner(dig_str(ref, "uid"))
         return owner is None or is_deleting(owner)
@@ -82,7 +80,7 @@ class Collector(Controller):
         found = self.api.store.get(*place) if place else None
         return found if found is not None and uid_of(found) == uid else None
 
-    def sync(self, namespace: str, name: str) -> None:
+    def sync(self, namespace: str, name: str) -> None:  # noqa: ARG002 - cluster-scoped
         """`name` is the uid of an owner."""
         owner = self._owner(name)
         dependents = self.api.store.owned_by(name)
@@ -154,7 +152,7 @@ class Namespaces(Controller):
         found = self.api.store.get("namespaces", "", name) if name else None
         return [("", name)] if found is not None and is_deleting(found) else []
 
-    def sync(self, namespace: str, name: str) -> None:
+    def sync(self, namespace: str, name: str) -> None:  # noqa: ARG002 - cluster-scoped
         """Delete everything once, then look whether it has gone."""
         found = self.api.store.get("namespaces", "", name)
         if found is None or not is_deleting(found):
@@ -195,7 +193,10 @@ class Namespaces(Controller):
         if not stuck:
             return
         names = sorted({f for o in stuck for f in texts(o, "metadata", "finalizers")})
-        text = f"Some content in the namespace has finalizers remaining: {', '.join(f'{n} in {len(stuck)} resource instances' for n in names)}"
+        text = (
+            f"Some content in the namespace has finalizers remaining: "
+            f"{', '.join(f'{n} in {len(stuck)} resource instances' for n in names)}"
+        )
         now = self.api.clock.now()
         set_condition(
             status, "NamespaceContentRemaining", "True", "SomeResourcesRemain", f"{left} objects remain", now=now

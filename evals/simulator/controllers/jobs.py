@@ -175,7 +175,7 @@ class Jobs(Controller):
             self.api.event(job, "Normal", "Suspended", "Job suspended", NAME)
         self.api.set_status(self.api.kinds.by_key(self.key), job, status)
 
-    def _finish(
+    def _finish(  # noqa: PLR0917 - the parts of one status
         self, job: JsonObject, type_: str, reason: str, message: str, started: str, succeeded: int, failed: int
     ) -> None:
         status = self._status(started, [], succeeded, failed, job)

@@ -1,12 +1,14 @@
 """Runs the controllers: what changed is looked at again, at once or later.
 
-A controller is a function of one object: it reads the store and writes through the `Api` until the world is as the object
+A controller is a function of one object: it reads the store and writes through the `Api` until the world is as the
+object
 says.  The manager calls it once for any number of changes that came together, never while another one runs.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -32,6 +34,8 @@ class Manager:
         self.owners: dict[str, tuple[str, str, str]] = {}
         self.evictions: dict[str, float] = {}
         self.steady: dict[str, tuple[int, float]] = {}
+        self._usage: dict[str, dict[str, Decimal]] = {}
+        self._alike: dict[str, Counter[str]] = {}
         self._on_node: dict[str, dict[str, JsonObject]] = {}
         self._queue: dict[tuple[int, Key], None] = {}
         self._timers: dict[tuple[int, Key], tuple[float, asyncio.TimerHandle]] = {}
@@ -86,30 +90,37 @@ class Manager:
 
     def pods_on(self, node: str, namespace: str, labels: dict[str, str]) -> tuple[int, int]:
         """(alike, all): for spreading like pods first."""
-        found = self._on_node.get(node, {}).values()
-        return sum(1 for p in found if namespace_of(p) == namespace and labels_of(p) == labels), len(found)
+        return self._alike.get(node, Counter())[_likeness(namespace, labels)], len(self._on_node.get(node, {}))
 
     def host_ports_on(self, node: str) -> set[tuple[int, str]]:
         """Ports of the node that pods have taken."""
         return {port for pod in self.pods_of(node) for port in scheduler.host_ports(pod)}
 
     def usage_on(self, node: str) -> dict[str, Decimal]:
-        """What the pods of a node have requested."""
-        total = scheduler.zero()
-        for pod in self.pods_of(node):
-            total["pods"] += 1
-            for resource in ("cpu", "memory", "ephemeral-storage"):
-                total[resource] += pod_usage(pod, resource)
-        return total
+        """What the pods of a node have requested; kept up to date with each pod that comes and goes."""
+        return self._usage.setdefault(node, scheduler.zero())
 
     def _place(self, change: Change) -> None:
         node, uid = dig_str(change.object, "spec", "nodeName"), uid_of(change.object)
         if not node:
             return
-        if change.type == "DELETED" or is_over(change.object):
-            self._on_node.get(node, {}).pop(uid, None)
-        else:
-            self._on_node.setdefault(node, {})[uid] = change.object
+        here = self._on_node.setdefault(node, {})
+        known = here.get(uid)
+        ended = change.type == "DELETED" or is_over(change.object)
+        if ended and known is not None:
+            del here[uid]
+            self._count(node, known, -1)
+        elif not ended:
+            here[uid] = change.object
+            if known is None:
+                self._count(node, change.object, 1)
+
+    def _count(self, node: str, pod: JsonObject, sign: int) -> None:
+        usage, alike = self.usage_on(node), self._alike.setdefault(node, Counter())
+        usage["pods"] += sign
+        for resource in ("cpu", "memory", "ephemeral-storage"):
+            usage[resource] += sign * pod_usage(pod, resource)
+        alike[_likeness(namespace_of(pod), labels_of(pod))] += sign
 
     def _on_change(self, change: Change) -> None:
         if change.key == "pods":
@@ -143,3 +154,7 @@ class Manager:
                 self._failures[place] = tries + 1
                 self.later(controller, place[1], min(self.timings.create_backoff_max, 0.005 * 2**tries))
         self._schedule()
+
+
+def _likeness(namespace: str, labels: dict[str, str]) -> str:
+    return f"{namespace}/{sorted(labels.items())}"

@@ -45,7 +45,7 @@ class Nodes(Controller):
             return [("", node)] if node else []
         return []
 
-    def sync(self, namespace: str, name: str) -> None:
+    def sync(self, namespace: str, name: str) -> None:  # noqa: ARG002 - cluster-scoped
         """Judge the heartbeat, set the taints, evict."""
         node = self.api.store.get("nodes", "", name)
         if node is None:

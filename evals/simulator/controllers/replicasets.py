@@ -7,6 +7,7 @@ from evals.simulator.api.store import Change
 from evals.simulator.controllers import pods
 from evals.simulator.controllers.base import Controller, Key
 from evals.simulator.objects import (
+    condition,
     controller_of,
     integer,
     is_deleting,
@@ -79,7 +80,10 @@ class ReplicaSets(Controller):
         conditions = objects(rs, "status", "conditions")
         if failure is not None:
             status["conditions"] = [dict(c) for c in conditions]
-            set_condition(status, "ReplicaFailure", "True", "FailedCreate", failure.message, now=self.api.clock.now())
+            if condition(rs, "ReplicaFailure") is None:  # the first refusal stays: its text names a pod that never was
+                set_condition(
+                    status, "ReplicaFailure", "True", "FailedCreate", failure.message, now=self.api.clock.now()
+                )
         elif len(active) >= integer(rs, "spec", "replicas", default=1):
             conditions = [c for c in conditions if c.get("type") != "ReplicaFailure"]
             if conditions:

@@ -166,18 +166,10 @@ class Scheduler(Controller):
 
     def _why_not(self, pod: JsonObject, node: JsonObject) -> list[str]:
         """Reasons of the first filter that refuses, in the scheduler's order; empty when the pod fits."""
-        if dig(node, "spec", "unschedulable") is True and not tolerates(
-            pod, {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
-        ):
-            return ["node(s) were unschedulable"]
-        for taint in objects(node, "spec", "taints"):
-            if dig_str(taint, "effect") in {"NoSchedule", "NoExecute"} and not tolerates(pod, taint):
-                key, value = dig_str(taint, "key"), dig_str(taint, "value")
-                return [f"node(s) had untolerated taint {{{key}: {value}}}"]
-        if not self._affinity(pod, node):
-            return [_NO_MATCH]
-        if host_ports(pod) & self.manager.host_ports_on(name_of(node)):
-            return ["node(s) didn't have free ports for the requested pod ports"]
+        for check in (self._taints, self._selected, self._ports):
+            why = check(pod, node)
+            if why:
+                return [why]
         short = self._resources(pod, node)
         if short:
             return short
@@ -186,6 +178,24 @@ class Scheduler(Controller):
             if why:
                 return [why]
         return []
+
+    def _taints(self, pod: JsonObject, node: JsonObject) -> str:
+        cordon: JsonObject = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+        if dig(node, "spec", "unschedulable") is True and not tolerates(pod, cordon):
+            return "node(s) were unschedulable"
+        for taint in objects(node, "spec", "taints"):
+            if dig_str(taint, "effect") in {"NoSchedule", "NoExecute"} and not tolerates(pod, taint):
+                return f"node(s) had untolerated taint {{{dig_str(taint, 'key')}: {dig_str(taint, 'value')}}}"
+        return ""
+
+    def _selected(self, pod: JsonObject, node: JsonObject) -> str:
+        return "" if self._affinity(pod, node) else _NO_MATCH
+
+    def _ports(self, pod: JsonObject, node: JsonObject) -> str:
+        wanted = host_ports(pod)
+        if wanted and wanted & self.manager.host_ports_on(name_of(node)):
+            return "node(s) didn't have free ports for the requested pod ports"
+        return ""
 
     def _affinity(self, pod: JsonObject, node: JsonObject) -> bool:
         selector = strings(pod, "spec", "nodeSelector")

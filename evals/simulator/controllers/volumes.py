@@ -158,7 +158,7 @@ class Volumes(Controller):
             return [("", volume)] if volume else []
         return []
 
-    def sync(self, namespace: str, name: str) -> None:
+    def sync(self, namespace: str, name: str) -> None:  # noqa: ARG002 - cluster-scoped
         """Available, Bound, Released, or deleted with its claim."""
         volume = self.api.store.get(self.key, "", name)
         if volume is None or is_deleting(volume):

@@ -1,7 +1,9 @@
 """What a container does, declared once and translated twice: for the simulated kubelet, and into a busybox command.
 
-The command carries the declaration in its first line, a shell comment.  So the same manifest runs on the simulator, which
-reads the comment, and on a real cluster, whose shell skips it; a patch that replaces the command replaces the behaviour.
+The command carries the declaration in its first line, a shell comment.  So the same manifest runs on the
+simulator, which
+reads the comment, and on a real cluster, whose shell skips it; a patch that replaces the command replaces the
+behaviour.
 """
 
 from __future__ import annotations

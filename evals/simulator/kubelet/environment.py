@@ -71,7 +71,9 @@ def _value(store: Store, pod: JsonObject, item: JsonObject, pod_ip: str) -> str 
 
 
 def require_user(pod: JsonObject, container: JsonObject) -> None:
-    """Raise NotConfiguredError when it must not run as root and nothing says otherwise: the images here have no user."""
+    """Raise NotConfiguredError when it must not run as root and nothing says otherwise: the images here have no
+    user.
+    """
     inner, outer = dig_object(container, "securityContext"), dig_object(pod, "spec", "securityContext")
     wanted = inner.get("runAsNonRoot", outer.get("runAsNonRoot"))
     user = inner.get("runAsUser", outer.get("runAsUser"))

@@ -255,13 +255,9 @@ class Kubelets:
         if worker is not None:
             worker.prober.again()
 
-    def probe_override(self, worker: Worker, container: Container, field: str) -> str | None:
+    def probe_override(self, worker: Worker, field: str) -> str | None:
         """What a test said a probe answers."""
         return self._overrides.get((worker.uid, field))
-
-    def may_change(self, container: Container) -> bool:
-        """Whether a probe that passes may fail later without anybody telling: the behaviour has no such turn."""
-        return False
 
     # ---- logs
 
@@ -305,7 +301,10 @@ class Kubelets:
                         "ErrImagePull": "image can't be pulled",
                         "ImagePullBackOff": "trying and failing to pull image",
                     }
-                    text = f'container "{found.name}" in pod "{name_of(pod)}" is waiting to start: {trying.get(reason, reason)}'
+                    text = (
+                        f'container "{found.name}" in pod "{name_of(pod)}" is waiting to start: '
+                        f"{trying.get(reason, reason)}"
+                    )
                 raise bad_request(text)
             lines = found.logs
         return _cut(lines, params)

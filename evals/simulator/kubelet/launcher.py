@@ -29,10 +29,9 @@ class Launcher:
             return
         policy = dig_str(container.spec, "imagePullPolicy")
         if policy == "Never" and container.image not in self._w.node.present:
-            self._w.event("Warning", "ErrImageNeverPull", f'Container image "{container.image}" is not present with pull policy '
-                        "of Never", container)  # fmt: skip
-            self._w.event("Warning", "Failed", "Error: ErrImageNeverPull", container)
             text = f'Container image "{container.image}" is not present with pull policy of Never'
+            self._w.event("Warning", "ErrImageNeverPull", text, container)
+            self._w.event("Warning", "Failed", "Error: ErrImageNeverPull", container)
             container.wait("ErrImageNeverPull", text)
             self._w.after(self._w.kubelets.timings.config_retry, lambda: self._relaunch(container))
             return
@@ -55,7 +54,10 @@ class Launcher:
         if container.image != container.image.lower():
             name = container.image.split(":", 1)[0].split("/", 1)[-1]
             problem += f": repository name ({name}) must be lowercase"
-        text = f'Failed to apply default image tag "{container.image}": couldn\'t parse image name "{container.image}": {problem}'
+        text = (
+            f'Failed to apply default image tag "{container.image}": couldn\'t parse image name '
+            f'"{container.image}": {problem}'
+        )
         self._w.event("Warning", "InspectFailed", text, container)
         self._w.event("Warning", "Failed", "Error: InvalidImageName", container)
         container.wait("InvalidImageName", text)
@@ -137,7 +139,8 @@ class Launcher:
 
     def _start_error(self, container: Container, program: str) -> None:
         text = (
-            "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
+            "failed to create containerd task: failed to create shim task: OCI runtime create "
+            "failed: runc create failed: "
             f'unable to start container process: exec: "{program}": stat {program}: no such file or directory: unknown'
         )
         self._w.event("Warning", "Failed", f"Error: {text}", container)

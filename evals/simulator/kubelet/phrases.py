@@ -40,6 +40,26 @@ class _Reader:
     def phrase(self, text: str) -> bool:
         """Take in one phrase; True when the script goes no further."""
         text = text.removeprefix("exec ").strip()
+        if text.startswith("sleep "):
+            return self._sleep(text.split()[1])
+        return self._ends(text) or self._goes_on(text)
+
+    def _ends(self, text: str) -> bool:
+        """Phrases after which nothing comes."""
+        if (found := _HTTPD.search(text)) is not None:
+            self.port, self.code = int(found.group(1)), None
+        elif text.startswith("exit"):
+            self.code = int(text.split()[1]) if len(text.split()) > 1 else 0
+        elif text == "false":
+            self.code = 1
+        elif text.startswith(("while true", "while :", "tail -f")):
+            self.code = None
+        else:
+            return False
+        return True
+
+    def _goes_on(self, text: str) -> bool:
+        """Phrases that do something on the way."""
         if found := _MEMORY.search(text):
             self.memory = int(found.group(1))
         elif found := _DISK.search(text):
@@ -48,25 +68,10 @@ class _Reader:
             self.writes = True
         elif found := _SERVE.match(text):
             self.serves.append(found.group(1))
-        elif found := _HTTPD.search(text):
-            self.port, self.code = int(found.group(1)), None
-            return True
-        elif text.startswith("sleep "):
-            return self._sleep(text.split()[1])
-        elif text.startswith("exit"):
-            self.code = int(text.split()[1]) if len(text.split()) > 1 else 0
-            return True
-        elif text == "false":
-            self.code = 1
-            return True
         elif found := _CAT.match(text):
             self.files.append(found.group(1))
-        elif found := _ECHO.match(text):
-            if ">" not in text:
-                self.logs.append(found.group(1).strip("\"'"))
-        elif text.startswith(("while true", "while :", "tail -f")):
-            self.code = None
-            return True
+        elif (found := _ECHO.match(text)) and ">" not in text:
+            self.logs.append(found.group(1).strip("\"'"))
         return False
 
     def _sleep(self, amount: str) -> bool:

@@ -19,6 +19,8 @@ class Prober:
 
     def __init__(self, worker: Worker) -> None:
         self._w = worker
+        self._busy: set[tuple[str, str, int]] = set()
+        """Probes that have a next try; one that passed is quiet, because a behaviour does not change by itself."""
 
     def begin(self, container: Container) -> None:
         """A container has started: its probes begin."""
@@ -30,9 +32,16 @@ class Prober:
             probe = spec.get(field)
             if isinstance(probe, dict):
                 delay = probes.number(probe, "initialDelaySeconds", 0)
-                self._w.after(max(delay, 0.3), partial(self._probe, container, field, probe, container.run))
+                self._next(max(delay, 0.3), container, field, probe)
+
+    def _next(self, seconds: float, container: Container, field: str, probe: JsonObject) -> None:
+        mark = (container.name, field, container.run)
+        if mark not in self._busy:
+            self._busy.add(mark)
+            self._w.after(seconds, partial(self._probe, container, field, probe, container.run))
 
     def _probe(self, container: Container, field: str, probe: JsonObject, run: int) -> None:
+        self._busy.discard((container.name, field, run))
         if container.run != run or container.phase != "running" or self._w.stopping:
             return
         period = probes.number(probe, "periodSeconds", 10)
@@ -42,21 +51,22 @@ class Prober:
         again = True
         if not held:
             monotonic = self._w.kubelets.api.clock.monotonic()
-            why = self._w.kubelets.probe_override(self._w, container, field) or probes.attempt(
+            why = self._w.kubelets.probe_override(self._w, field) or probes.attempt(
                 probe, container, self._w.mains, self._w.ip, monotonic
             )
             again = self._judge(container, field, probe, why)
         if again:
-            self._w.after(period, lambda: self._probe(container, field, probe, run))
+            self._next(period, container, field, probe)
 
     def _judge(self, container: Container, field: str, probe: JsonObject, why: str | None) -> bool:
         """Count one answer; False when the probe need not run again before the container restarts."""
         if why is None:
             container.failures[field] = 0
             container.successes[field] = container.successes.get(field, 0) + 1
-            if container.successes[field] >= probes.number(probe, "successThreshold", 1):
+            passed = container.successes[field] >= probes.number(probe, "successThreshold", 1)
+            if passed:
                 self._passed(container, field)
-            return self._w.kubelets.may_change(container) or field == "startupProbe"
+            return not passed
         container.successes[field] = 0
         container.failures[field] = container.failures.get(field, 0) + 1
         title = dict(probes.KINDS)[field]
@@ -102,4 +112,4 @@ class Prober:
                 for field, _ in probes.KINDS:
                     probe = container.spec.get(field)
                     if isinstance(probe, dict):
-                        self._w.after(0.1, partial(self._probe, container, field, probe, container.run))
+                        self._next(0.1, container, field, probe)
