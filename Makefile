@@ -7,7 +7,7 @@ SCENARIOS ?= ci
 LANES     ?= 6
 CLUSTER_FLAGS ?=
 
-.PHONY: help setup test check fmt lock run studio cluster-up cluster-down cluster-status cluster-test clean
+.PHONY: help setup test unit check fmt lock run studio cluster-up cluster-down cluster-status cluster-test clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -25,7 +25,10 @@ $(STAMP): requirements/dev.txt pyproject.toml
 setup: $(STAMP) ## Make the virtual environment
 
 test: $(STAMP) ## All tests that need only Python
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto -m "not cluster"
+
+unit: $(STAMP) ## The quick part of them: no simulator, no subprocess
+	$(BIN)/pytest -q -n auto -m "not cluster" tests/graph tests/tools tests/prompts tests/cluster
 
 check: $(STAMP) ## Lint, format, types, layers
 	$(BIN)/ruff check .
@@ -59,9 +62,14 @@ cluster-down: $(STAMP) ## Stop it; its state stays (wipe: python -m tests.cluste
 cluster-status: $(STAMP)
 	$(BIN)/python -m tests.cluster.harness status
 
+# A machine that cannot hold the cluster skips, loudly and counted; in CI that is a failure.
 cluster-test: $(STAMP) ## Heal real faults on the real Kubernetes (SCENARIOS=ci|all|name,name LANES=6)
-	$(BIN)/python -m tests.cluster.harness up $(CLUSTER_FLAGS)
-	SCENARIOS=$(SCENARIOS) LANES=$(LANES) $(BIN)/python -m tests.cluster.lanes
+	@$(BIN)/python -m tests.cluster.harness up $(CLUSTER_FLAGS); code=$$?; \
+	if [ $$code -eq 3 ] && [ -z "$$CI" ]; then \
+	  echo "cluster-test: 0 passed, 0 failed, $$(ls tests/cluster/scenarios/*.yaml | wc -l) skipped"; exit 0; \
+	fi; \
+	[ $$code -eq 0 ] || exit $$code; \
+	SCENARIOS=$(SCENARIOS) LANES=$(LANES) $(BIN)/python -m tests.cluster.lanes && \
 	$(BIN)/pytest -q -m cluster tests
 
 clean: ## Remove the virtual environment and caches

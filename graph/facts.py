@@ -77,6 +77,12 @@ def counters(workload: Workload) -> tuple[int, int, int, int, int]:
             return desired, status.updated_number_scheduled, ready, available, desired
 
 
+def is_complete(work: WorkloadFacts) -> bool:
+    """The controller has seen the newest spec, all pods are of it and ready, and no old one is left."""
+    counts = work.desired == work.ready == work.updated == work.available and work.surplus == 0
+    return work.observed_generation >= work.generation and counts
+
+
 def pod_facts(pod: Pod) -> PodFacts:
     """One pod as its status says."""
     status = pod.status

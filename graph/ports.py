@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
@@ -34,6 +34,8 @@ from tools.guard.policy import Policy, load_policy
 from tools.guard.verdict import Refused
 from tools.journal.good import GoodKeeper
 from tools.ledger.ledger import Ledger
+
+READING = frozenset({"get", "list", "watch"})
 
 
 class Model(Protocol):
@@ -124,8 +126,11 @@ async def open_ports(
     if config.observe_only:
         policy = policy.observing()
     enabled = registry.executors(resources_factor=policy.limits.resources_factor)
+    needed = registry.allow_rules(enabled)
+    if config.observe_only:
+        needed = tuple(replace(rule, dry_run_only=rule.verb not in READING) for rule in needed)
     allowlist = AllowList(
-        (*READ_RULES, *registry.allow_rules(enabled)),
+        (*READ_RULES, *needed),
         denied_namespaces=policy.protected_namespaces(config.own_namespace),
     )
     async with contextlib.AsyncExitStack() as stack:

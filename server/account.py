@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from graph.incident import Incident, Reason, Signal
 from graph.plan import Diagnosis, ExecutionResult, Plan, Status
 from tools.guard.verdict import ReasonCode
-from tools.jsontypes import JsonObject, JsonValue, dig, dig_list, dig_object, dig_str
+from tools.jsontypes import JsonObject, JsonValue, dig, dig_int, dig_list, dig_object, dig_str
 from tools.ledger.records import ActionRecord, AuditEntry, IncidentRecord
 from tools.refs import IncidentId, ObjectRef
 
@@ -55,6 +55,8 @@ class Change(View):
     """One field that a step changes, by the server's own dry run."""
 
     path: str
+    field: str
+    """The path as people say it, with the container's name in place of its number where that is known."""
     before: JsonValue
     after: JsonValue
 
@@ -243,30 +245,35 @@ def _going_on(record: IncidentRecord) -> str:
 
 
 def _plan_view(plan: Plan, audit: Sequence[AuditEntry]) -> PlanView:
-    diffs = _diffs(audit)[-len(plan.steps) :] if plan.steps else []
+    diffs = _diffs(plan, audit)
     steps = [
         StepView(
             action=step.action.action,
             target=step.action.target,
             arguments=step.action.model_dump(mode="json", exclude={"action"}),
             why=step.why,
-            changes=diffs[index] if len(diffs) == len(plan.steps) else (),
+            changes=diffs.get(index, ()),
         )
         for index, step in enumerate(plan.steps)
     ]
     return PlanView(id=plan.id, hash=plan.hash, steps=tuple(steps), safe_because=plan.safe_because)
 
 
-def _diffs(audit: Sequence[AuditEntry]) -> list[tuple[Change, ...]]:
-    """The dry runs of the validator, one per step, in the order they were made."""
-    return [
-        tuple(
-            Change(path=dig_str(change, "path"), before=dig(change, "before"), after=dig(change, "after"))
-            for change in dig_list(entry.data, "diff")
-        )
+def _diffs(plan: Plan, audit: Sequence[AuditEntry]) -> dict[int, tuple[Change, ...]]:
+    """The validator's newest dry run of each step of this very plan."""
+    return {
+        step: tuple(_change(row) for row in dig_list(entry.data, "diff"))
         for entry in audit
-        if entry.phase == "plan" and "diff" in entry.data
-    ]
+        if entry.phase == "plan" and "diff" in entry.data and entry.data.get("plan_id") == plan.id
+        if (step := dig_int(entry.data, "step")) is not None
+    }
+
+
+def _change(row: JsonValue) -> Change:
+    path = dig_str(row, "path")
+    return Change(
+        path=path, field=dig_str(row, "field") or path, before=dig(row, "before"), after=dig(row, "after")
+    )  # fmt: skip
 
 
 def _question(waiting: Waiting | None) -> Question | None:

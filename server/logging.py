@@ -27,6 +27,7 @@ EVENTS: dict[str, str] = {
     "entry.broken": "An accepted entry could not be taken up; its row stays in the inbox.",
     "incident.opened": "The watcher saw a confirmed signal and an incident works on it.",
     "incident.waiting": "A plan waits for a person.",
+    "approval.unread": "The time for an answer is over and the ledger cannot say whether one came; it is asked again.",
     "incident.broken": "A run broke off; it is escalated.",
     "incident.unwritten": "Not even the escalation could be written; the next start takes the incident up.",
     "incident.untold": "An incident ended and a listener failed.",

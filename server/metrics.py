@@ -30,6 +30,8 @@ _STATUSES = frozenset(s.value for s in Status) - {Status.OPEN.value, Status.WAIT
 """Those an incident can end with."""
 _FAMILIES = frozenset(f.value for f in Family)
 _CODES = frozenset(c.value for c in ReasonCode)
+_HTTP = (200, 202, 409, 422, 429, 500, 503)
+"""What POST /self-heal answers, as its contract says; another status begins when it happens."""
 _ANSWERED = "answered"
 _PHASES = ("investigate", "plan")
 _FAST = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10, 30, 60)
@@ -95,6 +97,8 @@ class Metrics:
             self._actions.labels(tool, state.value)
         for code in _CODES:
             self._refusals.labels(code)
+        for answer in _HTTP:
+            self._requests.labels(str(answer))
         for phase in _PHASES:
             self._model_requests.labels(phase, _ANSWERED)
         for kind in ("prompt", "answer"):

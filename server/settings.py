@@ -180,7 +180,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _model_or_none(self) -> Settings:
-        """Settings of a model that nobody named would silently do nothing, and so would a reasoner without its model."""
+        """Settings of a model that nobody named would do nothing in silence; so would a reasoner without its model."""
         if self.llm_api_key is not None and self.llm_api_key_file is not None:
             raise ValueError("SELFHEAL_LLM_API_KEY and SELFHEAL_LLM_API_KEY_FILE exclude each other: keep one")
         if self.llm_model is not None:

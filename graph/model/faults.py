@@ -37,7 +37,7 @@ class Fault:
     wait_seconds: float | None = None
 
 
-def fault_of(error: Exception, *, now: datetime, seconds: float) -> Fault:  # noqa: PLR0911 - one line per kind of failure
+def fault_of(error: Exception, *, now: datetime, seconds: float) -> Fault:
     """The fault behind `error`.  `seconds` is how long the request was given."""
     match error:
         case openai.APIStatusError():

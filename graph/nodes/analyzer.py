@@ -11,6 +11,7 @@ from datetime import timedelta
 from pydantic import TypeAdapter
 
 from graph.evidence import gather, keep
+from graph.facts import is_complete
 from graph.incident import Evidence, FromReference, FromSignal, Incident, Trigger
 from graph.intake import Unknown, admit, describe
 from graph.nodes.common import Node, PortsSource, tell
@@ -29,7 +30,7 @@ def analyzer(source: PortsSource) -> Node:
         incident = await _incident(state, ports)
         if incident is None:
             return {"finding": "unreadable"}
-        evidence = await _settled_evidence(incident, ports)
+        evidence = await settled(incident, ports)
         digest = await keep(evidence, ports)
         finding = judge(evidence)
         await tell(
@@ -68,23 +69,33 @@ async def _incident(state: State, ports: Ports) -> Incident | None:
     return Incident.model_validate(admitted.record.document)
 
 
-async def _settled_evidence(incident: Incident, ports: Ports) -> Evidence:
-    """Evidence in which no signal is still within its grace, as far as `Timing.confirm` allows waiting for that."""
+async def settled(incident: Incident, ports: Ports, *, after_undo: bool = False) -> Evidence:
+    """Evidence in which no signal is still within its grace, as far as `Timing.confirm` allows waiting for that.
+
+    After an undo the world that was wrong has just been put back: its pods are being made again and have not had the
+    time to fail.  Silence means nothing then until the rollout has come to its end.
+    """
     deadline = ports.clock.now() + ports.timing.confirm
     while True:
         evidence = await gather(incident, ports)
         waiting = [s for s in evidence.signals if not s.confirmed]
         now = ports.clock.now()
-        if any(s.confirmed for s in evidence.signals) or not waiting or now >= deadline:
+        is_quiet = not waiting and not (after_undo and is_moving(evidence))
+        if any(s.confirmed for s in evidence.signals) or is_quiet or now >= deadline:
             return evidence
         due = min((s.due_at for s in waiting if s.due_at is not None), default=deadline)
         pause = max(timedelta(milliseconds=50), min(due, deadline) - now)
         await ports.mirror.changed(incident.target.namespace, min(pause, ports.timing.look))
 
 
-def judge(evidence: Evidence) -> str:
+def is_moving(evidence: Evidence) -> bool:
+    """Whether the workload is not yet as desired: nothing can be concluded from the absence of signals."""
+    return evidence.workload is not None and not is_complete(evidence.workload)
+
+
+def judge(evidence: Evidence, *, after_undo: bool = False) -> str:
     """`wrong`, `clear` or `unreadable`; pure."""
-    if any(s.confirmed for s in evidence.signals):
+    if any(s.confirmed for s in evidence.signals) or (after_undo and is_moving(evidence)):
         return "wrong"
     if evidence.unseen:
         return "unreadable"

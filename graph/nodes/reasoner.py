@@ -8,11 +8,11 @@ Neighbours: `graph.rules` (causes known without a model), `graph.ports.Model`; t
 
 from __future__ import annotations
 
-from graph.evidence import gather, keep, load
+from graph.evidence import keep, load
 from graph.incident import Evidence, Incident, Reason
 from graph.intake import describe
 from graph.model.config import Mode
-from graph.nodes.analyzer import judge
+from graph.nodes.analyzer import judge, settled
 from graph.nodes.common import Node, PortsSource, incident_of, tell
 from graph.plan import PROPOSALS, NoPlan, Planned, RefusedPlan, action_digest
 from graph.ports import Ports
@@ -45,9 +45,10 @@ def reasoner(source: PortsSource) -> Node:
         if attempt == 1:
             evidence = await load(state.get("evidence", ""), ports)
         else:
-            evidence = await gather(incident, ports)
+            after_undo = bool(state.get("undo"))
+            evidence = await settled(incident, ports, after_undo=after_undo)
             update["evidence"] = await keep(evidence, ports)
-            update["finding"] = judge(evidence)
+            update["finding"] = judge(evidence, after_undo=after_undo)
             if update["finding"] != "wrong":
                 gone = _no_longer_needed(incident)
                 await tell(ports, incident.id, "diagnosis", gone.refusal.reason, code=gone.refusal.code)

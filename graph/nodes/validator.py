@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import cast
 
 from graph.evidence import load
 from graph.incident import Evidence, Incident
@@ -30,7 +31,7 @@ from graph.state import MAX_REFUSALS, State
 from tools.guard.diff import Change
 from tools.guard.policy import Mode
 from tools.guard.verdict import ReasonCode, Refused
-from tools.jsontypes import JsonValue
+from tools.jsontypes import JsonObject, JsonValue, dig_str
 from tools.redact import excerpt
 
 MAX_DIFF = 40
@@ -81,22 +82,56 @@ async def _judge(plan: Plan, incident: Incident, evidence: Evidence, state: Stat
                         data={
                             "plan_id": plan.id,
                             "step": index,
-                            "diff": shown(ready.diff),
+                            "diff": shown(ready.diff, ready.situation.live),
                             "mode": ready.mode.value,
                         },
                     )
+    if refusals and _only_rights_are_missing(refusals) and _is_observed(plan, ports):
+        lacking = " ".join(r.reason for r in refusals)
+        await tell(
+            ports,
+            incident.id,
+            "plan",
+            f"Not dry-run: our account lacks the right, which observing does not need. {lacking}",
+            code=ReasonCode.PERMISSION_DENIED.value,
+        )
+        refusals, modes = [], [Mode.OBSERVE]
     verdict = decide(refusals, modes, approvals)
     await _account(verdict, plan, incident, ports)
     return verdict
 
 
-def shown(diff: Sequence[Change]) -> list[JsonValue]:
-    """The dry run's diff for people: values redacted by name and cut."""
+def _only_rights_are_missing(refusals: list[Refused]) -> bool:
+    return all(r.code is ReasonCode.PERMISSION_DENIED for r in refusals)
+
+
+def _is_observed(plan: Plan, ports: Ports) -> bool:
+    """Whether the policy lets every step be observed at most: then a right to write was never to be used."""
+    modes = [ports.policy.mode_for(s.action.target.namespace or "", s.action.action) for s in plan.steps]
+    return all(mode is Mode.OBSERVE for mode in modes)
+
+
+def shown(diff: Sequence[Change], live: JsonObject) -> list[JsonValue]:
+    """The dry run's diff for people: fields with their names, values redacted by name and cut."""
     rows: list[JsonValue] = []
     for change in diff[:MAX_DIFF]:
         before, after = (excerpt(json.dumps(v, ensure_ascii=False), MAX_VALUE) for v in (change.before, change.after))
-        rows.append({"path": change.path, "before": before, "after": after})
+        rows.append({"path": change.path, "field": field_name(change.path, live), "before": before, "after": after})
     return rows
+
+
+def field_name(path: str, live: JsonObject) -> str:
+    """A JSON pointer as people say it, list items by their name: `spec.template.spec.containers[app].image`; pure."""
+    said, here = "", cast("JsonValue", live)
+    for part in (p.replace("~1", "/").replace("~0", "~") for p in path.split("/")[1:]):
+        if isinstance(here, list):
+            item = here[int(part)] if part.isdigit() and int(part) < len(here) else None
+            said += f"[{dig_str(item, 'name') or part}]"
+            here = item
+        else:
+            said += f".{part}" if said else part
+            here = here.get(part) if isinstance(here, dict) else None
+    return said
 
 
 def _form(plan: Plan, state: State, ports: Ports) -> list[Refused]:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from graph.evidence import load, look
+from graph.facts import is_complete
 from graph.incident import Evidence, Incident, WorkloadFacts
 from graph.intake import describe
 from graph.nodes.common import Node, PortsSource, incident_of, tell
@@ -169,10 +170,8 @@ def judge(seen: Evidence, baseline: Vitals, after: Vitals, *, since: datetime) -
 
 
 def _is_complete(seen: Evidence, work: WorkloadFacts) -> bool:
-    """The controller has seen the newest spec, all pods are of it and ready, no old one is left, nobody complains."""
-    counts = work.desired == work.ready == work.updated == work.available and work.surplus == 0
-    is_current = work.observed_generation >= work.generation
-    return is_current and counts and not seen.signals and not any(p.deleting for p in seen.pods)
+    """The rollout has come to its end, nobody complains, and no pod is still going away."""
+    return is_complete(work) and not seen.signals and not any(p.deleting for p in seen.pods)
 
 
 def _fresh_failures(seen: Evidence, work: WorkloadFacts, since: datetime) -> str:

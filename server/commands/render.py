@@ -75,7 +75,7 @@ class Progress:
         self._console.print(_line(line))
 
 
-def incidents(found: Sequence[IncidentLine], *, as_json: bool) -> None:
+def incidents(found: Sequence[IncidentLine], *, as_json: bool, out: Console | None = None) -> None:
     """The list."""
     if as_json:
         _json(_INCIDENTS.dump_json(list(found), indent=2))
@@ -95,7 +95,7 @@ def incidents(found: Sequence[IncidentLine], *, as_json: bool) -> None:
             _age(line.opened_at, now),
             Text.assemble((str(line.target), "bold"), f"  {line.reason}\n{line.sentence}"),
         )
-    _out().print(table)
+    (out or _out()).print(table)
 
 
 def _cells(found: Sequence[IncidentLine], name: str, now: datetime) -> list[str]:
@@ -276,7 +276,7 @@ def _plan(story: Account) -> Text:
     for number, step in enumerate(story.plan.steps if story.plan is not None else (), start=1):
         text.append(f"{number}. {step.action} {step.target}: {step.why}\n")
         for change in step.changes:
-            text.append(f"   {change.path}: ", "dim")
+            text.append(f"   {change.field}: ", "dim")
             text.append(_short(change.before), "red")
             text.append(" → ")
             text.append(_short(change.after) + "\n", "green")

@@ -156,7 +156,7 @@ class LedgerSource:
                 return
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def answer(self, incident_id: str, word: Word, *, plan_hash: str, why: str) -> None:
+    async def answer(self, incident_id: str, word: Word, *, plan_hash: str, why: str) -> None:  # noqa: ARG002
         """Not from here: whoever answers must go on with the incident."""
         raise CommandError(Exit.USAGE, f"incident {incident_id} can only be answered with a cluster or a service")
 

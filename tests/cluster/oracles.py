@@ -52,7 +52,7 @@ class Moment:
     restarts: Mapping[str, int]
 
 
-def judge(check: Check, view: View, before: View, since: Moment | None) -> str | None:  # noqa: PLR0911 - one per variant
+def judge(check: Check, view: View, before: View, since: Moment | None) -> str | None:
     """None when the check holds, else one sentence.  Without `since` the checks about time hold: nothing began yet."""
     match check:
         case RolloutComplete():

@@ -2,8 +2,8 @@
 
 The healer's kubeconfig leads here over plain HTTP; the proxy speaks to the server with the healer's certificate.
 At the first real (not dry-run) write it calls `hook`, before the request is forwarded or after the answer came back,
-and only then goes on: the place where a test kills the healer, with nothing patched inside it.  The hook says whether it
-did; a request whose sender is dead before it was forwarded is dropped, as it would have been had it never been sent.
+and only then goes on: the place where a test kills the healer, with nothing patched inside it.  The hook says whether
+it did; a request whose sender is dead before it was forwarded is dropped, as it would have been had it never been sent.
 """
 
 from __future__ import annotations

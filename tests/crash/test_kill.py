@@ -1,202 +1,22 @@
 """`kill -9` at the three worst moments: after a restart the incident ends, and every write happened once.
 
 The healer is a real process behind a proxy that stops it between intent and call, or between call and outcome;
-the third kill is during verification.  It runs on the simulator with Python alone,
-and on the real cluster with `-m cluster`.
+the third kill is during verification.  It runs on the simulator with Python alone, and on the real cluster with
+`-m cluster`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
 
-from evals.simulator import Simulator
-from tests.cluster.harness.layout import Layout
-from tests.cluster.kube import Kube
-from tests.cluster.service import free_port
 from tests.crash.proxy import Moment, StoppingProxy
-from tests.support.healing import HEALER, WEB
-from tools.jsontypes import JsonObject, JsonValue, dig, dig_int, dig_list, dig_object, dig_str
-
-TOKEN = "crash-test-token-of-more-than-32-bytes"
-NAMESPACE = "shop"
-
-
-@dataclass
-class Substrate:
-    """A cluster with a healthy Deployment shop/web in it, of either kind."""
-
-    kubeconfig: Path
-    namespace: str
-    get: Callable[[], Awaitable[JsonObject]]
-    break_it: Callable[[], Awaitable[None]]
-
-
-@contextlib.asynccontextmanager
-async def simulated() -> AsyncIterator[Substrate]:
-    """The simulator in this loop, in real time."""
-    async with Simulator() as sim:
-        await sim.apply(WEB)
-        await sim.until(lambda: sim.ready("Deployment", NAMESPACE, "web"), seconds=60)
-
-        async def get() -> JsonObject:
-            return sim.get("Deployment", NAMESPACE, "web") or {}
-
-        async def break_it() -> None:
-            live = await get()
-            spec = dig_object(live, "spec")
-            container = dig_list(spec, "template", "spec", "containers")[0]
-            assert isinstance(container, dict)
-            broken = {**container, "image": "registry.invalid/web:2"}
-            template = {**dig_object(spec, "template"), "spec": {"containers": [broken]}}
-            meta: JsonObject = {"name": "web", "namespace": NAMESPACE}
-            changed: JsonObject = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta}
-            await sim.apply({**changed, "spec": {**spec, "template": template}})
-
-        yield Substrate(sim.kubeconfig(HEALER), NAMESPACE, get, break_it)
-
-
-@contextlib.asynccontextmanager
-async def real() -> AsyncIterator[Substrate]:
-    """A namespace of its own on the project's real cluster; skipped, and counted, when that is not up."""
-    layout = Layout.from_environment()
-    if not layout.kubeconfig("admin").exists():
-        pytest.skip("the project's Kubernetes is not up: run `make cluster-up`")
-    namespace = f"crash-{os.getpid()}-{free_port()}"
-    async with Kube(layout.kubeconfig("admin")) as kube:
-        for manifest in real_web(namespace):
-            await kube.apply(manifest)
-
-        async def get() -> JsonObject:
-            listed = await kube.list("Deployment", namespace)
-            return dig_object(listed, "items", 0)
-
-        async def ready() -> bool:
-            return dig_int(await get(), "status", "readyReplicas") == 2
-
-        async def break_it() -> None:
-            body: JsonValue = {
-                "spec": {"template": {"spec": {"containers": [{"name": "app", "image": "registry.invalid/web:2"}]}}}
-            }
-            await kube.patch("Deployment", namespace, "web", "strategic", body)
-
-        await until(ready, 60)
-        try:
-            yield Substrate(layout.kubeconfig("healer"), namespace, get, break_it)
-        finally:
-            await kube.delete(f"/api/v1/namespaces/{namespace}")
-
-
-def real_web(namespace: str) -> list[JsonObject]:
-    """A Deployment of two pods that listen and are ready at once."""
-    container: JsonObject = {
-        "name": "app",
-        "image": "localhost/heal-busybox:1",
-        "imagePullPolicy": "IfNotPresent",
-        "command": ["sh", "-c", "mkdir -p /tmp/w; exec httpd -f -p 8080 -h /tmp/w"],
-        "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
-        "resources": {"requests": {"cpu": "5m", "memory": "8Mi"}},
-    }
-    spec: JsonObject = {
-        "replicas": 2,
-        "selector": {"matchLabels": {"app": "web"}},
-        "template": {
-            "metadata": {"labels": {"app": "web"}},
-            "spec": {"terminationGracePeriodSeconds": 1, "containers": [container]},
-        },
-    }
-    return [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
-        {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": "web", "namespace": namespace},
-            "spec": spec,
-        },
-    ]
-
-
-async def until(holds: Callable[[], Awaitable[bool]], seconds: float) -> None:
-    """Ask every 0.2 s; fail when it does not come true."""
-    async with asyncio.timeout(seconds):
-        while not await holds():
-            await asyncio.sleep(0.2)
-
-
-class Healer:
-    """`selfheal serve` as a process that can be killed and started again over the same state."""
-
-    def __init__(self, kubeconfig: Path, folder: Path, namespace: str) -> None:
-        self._folder = folder
-        self._port = free_port()
-        (folder / "policy.yaml").write_text(f'version: 1\nnamespaces:\n  "{namespace}": {{mode: auto}}\n')
-        self._environment = {k: v for k, v in os.environ.items() if not k.startswith("SELFHEAL_")} | {
-            "SELFHEAL_PORT": str(self._port),
-            "SELFHEAL_TOKEN": TOKEN,
-            "SELFHEAL_KUBECONFIG": str(kubeconfig),
-            "SELFHEAL_NAMESPACES": namespace,
-            "SELFHEAL_POLICY_FILE": str(folder / "policy.yaml"),
-            "SELFHEAL_STATE_DIR": str(folder / "state"),
-            "SELFHEAL_SETTLE_SECONDS": "4",
-        }
-        self._process: asyncio.subprocess.Process | None = None
-        self.kills = 0
-
-    async def start(self) -> None:
-        """Start it; it is ready when this returns."""
-        program = Path(sys.executable).with_name("selfheal")
-        with (self._folder / "log").open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                program, "serve", env=self._environment, stdout=log, stderr=log
-            )
-        await until(self._ready, 60)
-
-    async def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGKILL)
-        await self._process.wait()
-        self.kills += 1
-
-    async def stop(self) -> None:
-        """SIGTERM at the end of the test."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.terminate()
-            await self._process.wait()
-
-    async def get(self, path: str) -> JsonValue:
-        """An authenticated GET."""
-        async with httpx.AsyncClient(trust_env=False) as http:
-            url = f"http://127.0.0.1:{self._port}{path}"
-            answer = await http.get(url, headers={"Authorization": f"Bearer {TOKEN}"})
-            answer.raise_for_status()
-            found: JsonValue = answer.json()
-            return found
-
-    async def _ready(self) -> bool:
-        assert self._process is not None
-        assert self._process.returncode is None, (self._folder / "log").read_text()[-3000:]
-        try:
-            await self.get("/readyz")
-        except httpx.HTTPError:
-            return False
-        return True
-
-    async def incidents(self) -> list[JsonObject]:
-        """All of them, newest first."""
-        found = await self.get("/incidents")
-        listed = found if isinstance(found, list) else dig_list(found, "incidents")
-        return [i for i in listed if isinstance(i, dict)]
-
+from tests.support.process import Healer, Substrate, real, recovered, simulated, until
+from tools.jsontypes import dig, dig_int, dig_str
 
 SUBSTRATES = [
     pytest.param(simulated, id="simulator"),
@@ -250,12 +70,3 @@ async def test_killed_and_started_again(
                 assert carried_out == 3, "created, broken, healed: the object changed once by our hand"
             finally:
                 await healer.stop()
-
-
-async def recovered(cluster: Substrate) -> bool:
-    """Two ready pods of the template that worked."""
-    live = await cluster.get()
-    image = dig_str(live, "spec", "template", "spec", "containers", 0, "image")
-    status = dig_object(live, "status")
-    counts = [dig_int(status, key) for key in ("replicas", "updatedReplicas", "readyReplicas")]
-    return "invalid" not in image and counts == [2, 2, 2]

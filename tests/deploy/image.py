@@ -49,16 +49,22 @@ class ImageBuilder:
         base = self._base()
         wheels = self._wheels(_python_of(base))
         self._import_base(base)
-        self._buildah(
-            "build", "--quiet", "--layers", "--pull-never", "--isolation", "chroot",
-            "--build-arg", f"BASE={BASE_IMAGE}", "--volume", f"{wheels}:/wheels:ro",
-            "--file", ROOT / "deploy/Dockerfile", "--tag", IMAGE, ROOT,
-        )  # fmt: skip
+        self._run_dockerfile(
+            wheels, "--target", "build", "--tag", f"{IMAGE}-build"
+        )  # a tag saves its layers from pruning
+        self._run_dockerfile(wheels, "--tag", IMAGE)
+        self._buildah("rmi", "--prune")
         archive = self._cache / "image.tar"
         archive.unlink(missing_ok=True)
         self._buildah("push", "--quiet", IMAGE, f"docker-archive:{archive}:{IMAGE}")
-        self._buildah("rmi", "--prune")
         return archive
+
+    def _run_dockerfile(self, wheels: Path, *options: str) -> None:
+        self._buildah(
+            "build", "--quiet", "--layers", "--pull-never", "--isolation", "chroot",
+            "--build-arg", f"BASE={BASE_IMAGE}", "--volume", f"{wheels}:/wheels:ro",
+            "--file", ROOT / "deploy/Dockerfile", *options, ROOT,
+        )  # fmt: skip
 
     def _buildah(self, *argv: str | Path) -> str:
         return run(*self._store, *argv)

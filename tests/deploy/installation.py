@@ -83,6 +83,14 @@ class Installation:
             trust_env=False,
         )  # fmt: skip
 
+    def by_hand(self, *command: str) -> str:
+        """Run `selfheal ...` in the pod, as an operator does; its standard output."""
+        return self._cluster.kubectl("-n", NAMESPACE, "exec", "deployment/selfheal", "--", "selfheal", *command)
+
+    def memory(self) -> str:
+        """What the metrics server says of the pod; empty when it has nothing yet."""
+        return self._cluster.kubectl("-n", NAMESPACE, "top", "pods", "--no-headers", check=False).strip()
+
     def log(self) -> str:
         """What the pod wrote, or why it wrote nothing."""
         kubectl = self._cluster.kubectl

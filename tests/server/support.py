@@ -24,7 +24,7 @@ from msgspec import structs
 from graph.edges import Limits
 from graph.incident import Family, FromReference, FromSignal, Incident, Reason, Signal, Source, fingerprint
 from graph.intake import Admitted, Unknown
-from graph.plan import Approved, Declined, Diagnosis, ExecutionResult, Origin, Plan, Resolution, Status, Step
+from graph.plan import Approved, Declined, Diagnosis, Executed, ExecutionResult, Origin, Plan, Resolution, Status, Step
 from graph.ports import Ports, Timing
 from graph.runner import Waiting
 from graph.signals.contexts import Contexts
@@ -257,6 +257,7 @@ class ScriptedHealer:
     running: int = 0
     most_at_once: int = 0
     breaks_with: Exception | None = None
+    outcomes: tuple[Executed, ...] = ()
     waiting: dict[str, Waiting] = field(default_factory=dict[str, Waiting])
 
     def __post_init__(self) -> None:
@@ -301,9 +302,11 @@ class ScriptedHealer:
             incident_id, status=Status.WAITING.value, is_open=True, document=record.document, now=now
         )
         plan = make_plan(now)
+        ends = now + self.ports.timing.approval
+        await self.ports.ledger.request_approval(incident_id, plan.hash, self.ports.policy.hash, ends, now)
         self.waiting[incident_id] = Waiting(
             incident_id=incident_id, plan=plan, plan_hash=plan.hash, policy_hash=self.ports.policy.hash,
-            reasons=("the policy asks for approval here",), expires_at=now + timedelta(minutes=15),
+            reasons=("the policy asks for approval here",), expires_at=ends,
         )  # fmt: skip
         return self.waiting[incident_id]
 
@@ -314,7 +317,7 @@ class ScriptedHealer:
         plan = make_plan(now)
         result = ExecutionResult(
             incident_id=incident_id, status=status, target=record.target, diagnosis=plan.diagnosis, plan=plan,
-            outcomes=(), verification=None, undo=None, opened_at=record.opened_at, attempts=1,
+            outcomes=self.outcomes, verification=None, undo=None, opened_at=record.opened_at, attempts=1,
             resolution=Resolution(
                 status=status, sentence=f"It ended {status.value}.", code=code, closed_at=now,
                 recovered_at=now if status is Status.HEALED else None,
@@ -402,6 +405,25 @@ class Running:
     url: str
 
 
+class PromptServer(Server):
+    """The server without uvicorn's pauses of a tenth of a second at the end: more than a hundred tests wait for it."""
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(1):
+            await asyncio.sleep(0.005)
+
+    async def shutdown(self, sockets: object = None) -> None:
+        for listener in self.servers:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        for _ in range(400):
+            if not self.server_state.connections and not self.server_state.tasks:
+                break
+            await asyncio.sleep(0.005)
+        await self.lifespan.shutdown()
+
+
 @contextlib.asynccontextmanager
 async def serve(
     folder: Path,
@@ -410,12 +432,14 @@ async def serve(
     ends: list[Status] | None = None,
     mirror: FeedMirror | None = None,
     watch: bool = False,
+    policy: Policy = AUTO,
+    clock: Clock | None = None,
 ) -> AsyncGenerator[Running]:
     """The real application on a real socket, over a scripted healer and the real ledger."""
     chosen = settings or Settings.model_validate(
         {"token": f"{TOKEN},{OTHER_TOKEN}", "port": 0, "state_dir": folder, "drain_seconds": 1}
     )
-    async with open_test_ports(folder, mirror=mirror) as ports:
+    async with open_test_ports(folder, mirror=mirror, policy=policy, clock=clock) as ports:
         healer = ScriptedHealer(ports, ends=ends or [Status.HEALED])
         async with run_service(chosen, ports, healer, watch=watch, admission=admit_by_name) as service:
             app = create_app(chosen, opener=lambda _: contextlib.nullcontext(service))
@@ -423,14 +447,14 @@ async def serve(
             config = uvicorn.Config(
                 app, host=chosen.bind_address, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1
             )
-            server = Server(config, listening.set_result)
+            server = PromptServer(config, listening.set_result)
             task = asyncio.create_task(server.serve())
             url = f"http://127.0.0.1:{await listening}"
             headers = {"Authorization": f"Bearer {TOKEN}"}
-            async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=10) as http:
-                try:
+            try:
+                async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=10) as http:
                     yield Running(service, healer, http, url)
-                finally:
-                    healer.gate.set()
-                    server.should_exit = True
-                    await task
+            finally:
+                healer.gate.set()
+                server.should_exit = True
+                await task

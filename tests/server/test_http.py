@@ -39,6 +39,13 @@ EXPECTED = {
     ("POST", "/self-heal"): "token",
     ("GET", "/incidents"): "token",
     ("GET", "/incidents/{incident_id}"): "token",
+    ("GET", "/incidents/{incident_id}/events"): "token",
+    ("POST", "/incidents/{incident_id}/approve"): "token",
+    ("POST", "/incidents/{incident_id}/reject"): "token",
+    ("POST", "/incidents/{incident_id}/undo"): "token",
+    ("GET", "/pauses"): "token",
+    ("POST", "/pauses"): "token",
+    ("DELETE", "/pauses/{namespace}"): "token",
     ("GET", "/audit"): "token",
     ("GET", "/objects/{path:path}"): "token",
 }

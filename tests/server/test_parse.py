@@ -115,7 +115,6 @@ def test_what_is_read(document: JsonObject, target: ObjectRef, source: Source, n
         (raw({**REFERENCE, "apiVersion": "extensions/v1beta1"}), "apiVersion", "apps/v1"),
         (raw({**REFERENCE, "uid": "x"}), "uid", "no such field"),
         (raw({**REFERENCE, "namspace": "x"}), "namspace", "did you mean namespace?"),
-        (raw({"version": "4", "alerts": []}), "alerts", "not read by this version"),
         (raw({**CORE_EVENT, "metadata": {}}), "metadata.namespace", "no namespace"),
         (raw({**CORE_EVENT, "involvedObject": {}}), "involvedObject", "names no object"),
         (raw({**CORE_EVENT, "apiVersion": "audit.k8s.io/v1"}), "apiVersion", "v1 or events.k8s.io/v1"),

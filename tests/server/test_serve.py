@@ -13,11 +13,12 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-import pytest
 import yaml
 
 from tests.server.support import TOKEN
-from tests.server.test_cli import PROGRAM
+from tests.server.test_cli import PROGRAM, restored, run
+
+__all__ = ["restored"]
 
 EMPTY = json.dumps({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": []}).encode()
 
@@ -96,23 +97,20 @@ async def test_it_becomes_ready_refuses_a_second_worker_and_stops_cleanly(tmp_pa
     async with empty_cluster(tmp_path) as kubeconfig, process("serve", tmp_path, kubeconfig) as (running, listening):
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listening['port']}", trust_env=False) as http:
             async with asyncio.timeout(30):
-                while (await http.get("/readyz")).status_code != 200:  # noqa: ASYNC110 -- another process
+                while (await http.get("/readyz")).status_code != 200:
                     await asyncio.sleep(0.05)
             assert (await http.get("/incidents")).status_code == 401
             answer = await http.get("/incidents", headers={"Authorization": f"Bearer {TOKEN}"})
             assert answer.json() == {"incidents": []}
-        second = await asyncio.create_subprocess_exec(
-            PROGRAM, "watch", "--state-dir", str(tmp_path / "state"), "--kubeconfig", str(kubeconfig), stderr=PIPE
-        )
-        _, said = await second.communicate()
-        assert second.returncode == 2
-        assert f"process {running.pid} works on" in said.decode()
+        arguments = ["watch", "--state-dir", str(tmp_path / "state"), "--kubeconfig", str(kubeconfig)]
+        second = await asyncio.to_thread(run, *arguments)
+        assert second.exit_code == 2
+        assert f"process {running.pid} works on" in second.stderr
         running.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(running.wait(), 30) == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_watch_stops_cleanly_too(tmp_path: Path, number: signal.Signals) -> None:
+async def test_watch_stops_cleanly_too(tmp_path: Path) -> None:
     async with empty_cluster(tmp_path) as kubeconfig, process("watch", tmp_path, kubeconfig) as (running, _):
-        running.send_signal(number)
+        running.send_signal(signal.SIGINT)
         assert await asyncio.wait_for(running.wait(), 30) == 0

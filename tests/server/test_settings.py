@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from graph.model.config import Bounds, Investigation, Mode, ModelConfig, Planning
 from server.settings import Settings, SettingsError, known_keys, refuse_unknown
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +112,87 @@ def test_a_value_that_does_not_fit_is_named(
 ) -> None:
     with pytest.raises(SettingsError, match=said):
         load(monkeypatch, **environ)
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"SELFHEAL_REASONER": "model"}, "set SELFHEAL_LLM_MODEL"),
+        ({"SELFHEAL_REASONER": "hybrid"}, "set SELFHEAL_LLM_MODEL"),
+        ({"SELFHEAL_REASONER": "magic"}, "SELFHEAL_REASONER"),
+        ({"SELFHEAL_LLM_BASE_URL": "http://127.0.0.1:9"}, "SELFHEAL_LLM_BASE_URL is set and no model is"),
+        ({"SELFHEAL_LLM_MODEL": "m", "SELFHEAL_LLM_API_KEY": "a", "SELFHEAL_LLM_API_KEY_FILE": "/k"}, "exclude"),
+        ({"SELFHEAL_LLM_MODEL": "m", "SELFHEAL_LLM_PLANNING": "guess"}, "SELFHEAL_LLM_PLANNING"),
+        ({"SELFHEAL_LLM_MODEL": "m", "SELFHEAL_LLM_TURNS": "0"}, "SELFHEAL_LLM_TURNS"),
+    ],
+)
+def test_a_model_that_cannot_be_asked_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], said: str
+) -> None:
+    with pytest.raises(SettingsError, match=said):
+        load(monkeypatch, **environ)
+
+
+def test_without_a_model_nothing_is_asked_and_the_library_s_key_alone_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert load(monkeypatch, OPENAI_API_KEY="sk-x").ports_config().model is None
+
+
+def test_every_setting_of_the_model_arrives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings = load(
+        monkeypatch,
+        SELFHEAL_REASONER="MODEL",
+        SELFHEAL_LLM_MODEL="gemma",
+        SELFHEAL_LLM_BASE_URL="http://127.0.0.1:9/v1",
+        SELFHEAL_LLM_API_KEY_FILE=str(tmp_path / "key"),
+        SELFHEAL_LLM_PROXY="http://127.0.0.1:8",
+        SELFHEAL_LLM_PLANNING="schema",
+        SELFHEAL_LLM_INVESTIGATION="off",
+        SELFHEAL_LLM_TURNS="3",
+        SELFHEAL_LLM_TOKENS_PER_DAY="1000",
+    )
+    ports = settings.ports_config()
+    assert ports.reasoner is Mode.MODEL
+    assert ports.model == ModelConfig(
+        model="gemma",
+        base_url="http://127.0.0.1:9/v1",
+        api_key_file=tmp_path / "key",
+        proxy="http://127.0.0.1:8",
+        planning=Planning.SCHEMA,
+        investigation=Investigation.OFF,
+        bounds=Bounds(turns=3, tokens_per_day=1000),
+    )
+
+
+def test_the_defaults_are_those_of_the_model_s_own_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load(monkeypatch, SELFHEAL_LLM_MODEL="m").model_settings({})
+    assert model == ModelConfig(model="m")
+
+
+@pytest.mark.parametrize(
+    ("environ", "url", "key"),
+    [
+        ({}, "http://open/v1", "open-key"),
+        ({"SELFHEAL_LLM_API_KEY": "ours"}, "http://open/v1", "ours"),
+        ({"SELFHEAL_LLM_BASE_URL": "http://ours/v1"}, "http://ours/v1", None),
+        ({"SELFHEAL_LLM_BASE_URL": "http://ours/v1", "SELFHEAL_LLM_API_KEY": "ours"}, "http://ours/v1", "ours"),
+    ],
+    ids=["theirs", "our key", "our address", "ours"],
+)
+def test_the_library_s_key_goes_to_no_address_it_was_not_set_beside(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], url: str, key: str | None
+) -> None:
+    settings = load(monkeypatch, SELFHEAL_LLM_MODEL="m", **environ)
+    model = settings.model_settings({"OPENAI_API_KEY": "open-key", "OPENAI_BASE_URL": "http://open/v1"})
+    assert model is not None
+    assert model.base_url == url
+    assert (model.api_key.get_secret_value() if model.api_key else None) == key
+
+
+def test_rules_alone_ask_no_model_even_when_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    ports = load(monkeypatch, SELFHEAL_LLM_MODEL="m", SELFHEAL_REASONER="rules").ports_config()
+    assert (ports.model, ports.reasoner) == (None, Mode.RULES)
 
 
 def test_a_refused_token_is_not_repeated_in_the_message(monkeypatch: pytest.MonkeyPatch) -> None:

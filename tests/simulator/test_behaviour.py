@@ -91,7 +91,7 @@ def test_the_script_does_what_the_declaration_says(
         ),
         (
             'x=$(dd if=/dev/zero bs=1M count=20 2>/dev/null | tr "\\0" x); httpd -f -p 8080 -h /tmp/www & wait',
-            Behaviour(memory_mib=20, listens=8080),
+            Behaviour(memory_mib=40, listens=8080),
         ),
     ],
 )

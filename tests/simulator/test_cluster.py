@@ -175,3 +175,30 @@ async def test_five_thousand_pods_are_listed_and_watched() -> None:
                 break
         assert count == 5000
         assert time.monotonic() - begin < 10
+
+
+async def test_a_program_that_may_not_read_is_not_ready() -> None:
+    group = "rbac.authorization.k8s.io"
+    rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]}
+    role = {
+        "apiVersion": f"{group}/v1",
+        "kind": "Role",
+        "metadata": {"name": "r", "namespace": "shop"},
+        "rules": [rule],
+    }
+    binding = {
+        "apiVersion": f"{group}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "r", "namespace": "shop"},
+        "roleRef": {"apiGroup": group, "kind": "Role", "name": "r"},
+        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": "shop"}],
+    }
+    probe = {"exec": {"command": ["/bin/busybox", "cat", "/tmp/ready"]}, "periodSeconds": 2, "failureThreshold": 2}
+    reader = web(replicas=1, image="localhost/heal-reader:1", command=["/bin/heal-reader"], readinessProbe=probe)
+    async with Simulator.virtual() as sim:
+        await _up(sim, role, binding, reader)
+        sim.api.delete(sim.kind("RoleBinding"), "shop", "r")
+        await sim.sleep(10)
+        assert not sim.ready("Deployment", "shop", "web")
+        await sim.apply(binding)
+        await sim.until(lambda: sim.ready("Deployment", "shop", "web"), 30)

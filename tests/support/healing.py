@@ -5,17 +5,25 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+from langgraph.checkpoint.memory import InMemorySaver
+
 from evals.simulator import Simulator
-from graph.plan import ExecutionResult
+from graph.incident import Evidence, FromReference
+from graph.intake import Admitted, admit
+from graph.model.config import Mode
+from graph.plan import Diagnosis, ExecutionResult, NoPlan, Origin, Plan, Planned, Step
 from graph.ports import Ports, PortsConfig, open_ports
 from graph.runner import Runner, open_checkpointer
 from server.service import Service, run_service
 from server.settings import Settings
+from tools.executors.actions import RollbackWorkload
+from tools.guard.verdict import ReasonCode, Refused
 from tools.jsontypes import JsonValue, dig_list, dig_object, dig_str
+from tools.refs import IncidentId, ObjectRef, PlanId
 
 HEALER = "healer"
 
@@ -110,3 +118,46 @@ async def bench(folder: Path, *, policy: str = AUTO, watch: bool = True) -> Asyn
             await ports.mirror.synced()
             async with run_service(settings, ports, Runner(ports, checkpointer), watch=watch) as service:
                 yield Bench(sim, ports, service)
+
+
+class Insistent:
+    """A model that goes to the given revisions first, whatever the evidence says, and then has no idea."""
+
+    name = "insistent"
+
+    def __init__(self, workload: str, to_revisions: tuple[int, ...]) -> None:
+        self._workload = workload
+        self._left = list(to_revisions)
+
+    async def propose(
+        self, evidence: Evidence, *, refusals: tuple[Refused, ...], failed: frozenset[str], incident_id: str
+    ) -> Planned | NoPlan:
+        """The next revision of the list."""
+        if not self._left:
+            return NoPlan(refusal=Refused(code=ReasonCode.LLM_UNAVAILABLE, reason="nothing more to say"))
+        action = RollbackWorkload(
+            action="rollback_workload",
+            kind="Deployment",
+            namespace="shop",
+            name=self._workload,
+            to_revision=self._left.pop(0),
+        )
+        diagnosis = Diagnosis(cause="guess", sentence="A guess.", confidence=0.5, origin=Origin.MODEL, author=self.name)
+        plan = Plan(
+            id=PlanId(f"plan-{action.to_revision}"),
+            diagnosis=diagnosis,
+            steps=(Step(action=action, why="a guess"),),
+            pins=tuple(p for p in evidence.scope if p.ref == action.target),
+            created_at=evidence.observed_at,
+        )
+        return Planned(plan=plan)
+
+
+async def heal_by(it: Bench, name: str, *, to_revisions: tuple[int, ...]) -> IncidentId:
+    """Have Deployment shop/NAME looked at, with a model that insists on these revisions before the rules are asked."""
+    ports = replace(it.ports, model=Insistent(name, to_revisions), mode=Mode.MODEL)
+    trigger = FromReference(ref=ObjectRef(kind="Deployment", namespace="shop", name=name))
+    admitted = await admit(trigger, ports)
+    assert isinstance(admitted, Admitted)
+    await Runner(ports, InMemorySaver()).heal(admitted.record.id, trigger)
+    return admitted.record.id

@@ -23,6 +23,9 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     system is read-only.  Then it takes `memory_mib` (killed when its limit is lower) and fills `disk_mib`.
     After `ready_after` seconds it listens on `listens` and serves `serves`, and the files of `touches` exist.
     It ends with `exit_code` after `exit_after` seconds more, or, with None, never.
+    `reads`: resources of its namespace that its service account must be allowed to get; while it is not, no
+    probe passes
+    (only the simulator knows this one: on a real cluster use a program that reads them).
     `handles_term`: it ends at once with 143 when asked to; otherwise it is killed (137) after the grace period, as any
     process is that runs as the first of its container without a handler.
     """
@@ -38,6 +41,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     listens: int | None = None
     serves: tuple[str, ...] = ()
     touches: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
     exit_code: int | None = None
     exit_after: float = 0.0
     handles_term: bool = False

@@ -8,7 +8,8 @@ from datetime import timedelta
 
 from evals.simulator.api.core import Api, Write
 from evals.simulator.api.errors import ApiError, bad_request
-from evals.simulator.api.identity import kubelet_user
+from evals.simulator.api.identity import kubelet_user, service_account
+from evals.simulator.api.rbac import Question, Rbac, denied
 from evals.simulator.api.store import Change
 from evals.simulator.kubelet.container import Container
 from evals.simulator.kubelet.registry import Registry
@@ -77,6 +78,7 @@ class Kubelets:
     def __init__(self, api: Api, registry: Registry, timings: Timings) -> None:
         self.api, self.registry, self.timings = api, registry, timings
         self.pods = api.kinds.named("Pod")
+        self._rbac = Rbac(api.store)
         self._nodes: dict[str, Node] = {}
         self._workers: dict[str, Worker] = {}
         self._unsubscribe: Callable[[], None] | None = None
@@ -258,6 +260,21 @@ class Kubelets:
     def probe_override(self, worker: Worker, field: str) -> str | None:
         """What a test said a probe answers."""
         return self._overrides.get((worker.uid, field))
+
+    def denial(self, pod: JsonObject | None, container: Container) -> str | None:
+        """Why the container cannot read what it must; None when it may, or need not."""
+        if pod is None:
+            return None
+        namespace = namespace_of(pod)
+        user = service_account(namespace, dig_str(pod, "spec", "serviceAccountName") or "default")
+        for resource in container.behaviour.reads:
+            question = Question("get", resource=resource, namespace=namespace)
+            if not self._rbac.allows(user, question):
+                text = f"403 Forbidden: {denied(user, question).message}"
+                if container.logs[-1:] != [text]:
+                    container.logs.append(text)
+                return text
+        return None
 
     # ---- logs
 

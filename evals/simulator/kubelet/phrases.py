@@ -20,6 +20,8 @@ _MEMORY = re.compile(r"\$\(dd if=/dev/zero bs=1M count=(\d+)")
 _DISK = re.compile(r"dd if=/dev/zero of=\S+ bs=1M count=(\d+)")
 _CAT = re.compile(r"^cat (/\S+)$")
 _FOREVER = 100_000
+_SHELL_COPIES = 2
+"""A shell that reads a command's output into a variable holds it twice for a moment."""
 
 
 class _Reader:
@@ -61,7 +63,7 @@ class _Reader:
     def _goes_on(self, text: str) -> bool:
         """Phrases that do something on the way."""
         if found := _MEMORY.search(text):
-            self.memory = int(found.group(1))
+            self.memory = _SHELL_COPIES * int(found.group(1))
         elif found := _DISK.search(text):
             self.disk = int(found.group(1))
         elif text.startswith("mkdir"):

@@ -51,8 +51,10 @@ class Prober:
         again = True
         if not held:
             monotonic = self._w.kubelets.api.clock.monotonic()
-            why = self._w.kubelets.probe_override(self._w, field) or probes.attempt(
-                probe, container, self._w.mains, self._w.ip, monotonic
+            why = (
+                self._w.kubelets.probe_override(self._w, field)
+                or self._w.kubelets.denial(self._w.pod, container)
+                or probes.attempt(probe, container, self._w.mains, self._w.ip, monotonic)
             )
             again = self._judge(container, field, probe, why)
         if again:
@@ -66,7 +68,7 @@ class Prober:
             passed = container.successes[field] >= probes.number(probe, "successThreshold", 1)
             if passed:
                 self._passed(container, field)
-            return not passed
+            return not passed or bool(container.behaviour.reads)
         container.successes[field] = 0
         container.failures[field] = container.failures.get(field, 0) + 1
         title = dict(probes.KINDS)[field]

@@ -16,6 +16,10 @@ from tools.jsontypes import JsonObject, dig_str
 ANNOTATION = "sim.selfheal.dev/behaviour"
 """On a pod: JSON, container name to behaviour, for containers whose command says nothing."""
 
+READER = ("/bin/heal-reader",)
+READS_CONFIG = Behaviour(reads=("configmaps",), touches=("/tmp/ready",))  # noqa: S108 - a path inside a container
+"""The project's small program that reads ConfigMaps with its service account's token, and is ready while it may."""
+
 _REFERENCE = re.compile(
     r"^(?:[\w.-]+(?::\d+)?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?::[\w][\w.-]*)?(?:@sha256:[0-9a-f]{64})?$"
 )
@@ -36,7 +40,7 @@ class Registry:
     present: set[str] = field(default_factory=lambda: {"localhost/heal-busybox:1", "localhost/heal-reader:1"})
     commands: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
     by_image: dict[str, Behaviour] = field(default_factory=dict[str, Behaviour])
-    by_command: dict[tuple[str, ...], Behaviour] = field(default_factory=dict[tuple[str, ...], Behaviour])
+    by_command: dict[tuple[str, ...], Behaviour] = field(default_factory=lambda: {READER: READS_CONFIG})
 
     def is_valid(self, image: str) -> bool:
         """Whether the name can be parsed as an image reference."""
@@ -52,7 +56,7 @@ class Registry:
         if not command or command[0] in _SHELLS:
             return True
         known = self.commands.get(image, set()) | self.commands.get("*", set())
-        return command[0] in known or (tuple(command) in self.by_command) or command[0] == "/bin/heal-reader"
+        return command[0] in known or (tuple(command) in self.by_command)
 
     def learn(self, command: list[str], behaviour: Behaviour) -> None:
         """A plain command behaves like that."""

@@ -55,7 +55,7 @@ class Worker:
         self.closed = self.stopping = False
         self._mounting_failed = False
 
-    # ---- helpers
+    # ---- what every step uses
 
     @property
     def pod(self) -> JsonObject | None:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from cluster import Cluster, Credentials, connected, credentials, system_clock
-
 from evals.simulator import Simulator, Timings
+
+from .cluster import Cluster, Credentials, connected, credentials, system_clock
 
 KUBECONFIG = os.environ.get("SELFHEAL_CONFORMANCE_KUBECONFIG", "")
 TIMINGS = Timings(toleration_seconds=30, node_grace=16, heartbeat=4, hpa_sync=5)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from cluster import IMAGE, Obj
-
 from evals.simulator import Behaviour
+
+from .cluster import IMAGE, Obj
 
 SERVING = Behaviour(listens=8080, serves=("/healthz",))
 

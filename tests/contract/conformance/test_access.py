@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cluster import Cluster
-from manifests import config
+
+from .cluster import Cluster
+from .manifests import config
 
 RULES = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]}]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cluster import MERGE, Cluster
-from manifests import changed, config, container, deployment, dig
+from .cluster import MERGE, Cluster
+from .manifests import changed, config, container, deployment, dig
 
 
 async def test_apply_creates(cluster: Cluster) -> None:

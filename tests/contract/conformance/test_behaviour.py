@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is one line of a table
 """How containers fail: for each family the same states, reasons and events in the same order.
 
 Each case is a pod; what is written down are steps that must be seen, in this order, among whatever else is seen.
@@ -10,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from cluster import MERGE, Cluster, Obj, Watching
-from manifests import config, container, dig, pod
 
 from evals.simulator import Behaviour
+
+from .cluster import MERGE, Cluster, Obj, Watching
+from .manifests import config, container, dig, pod
 
 
 @dataclass(frozen=True)

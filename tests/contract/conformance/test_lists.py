@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cluster import MERGE, Cluster
-from manifests import config, dig, pod, service
+
+from .cluster import MERGE, Cluster
+from .manifests import config, dig, pod, service
 
 ITEMS = {
     "a": {"app": "web", "tier": "front"},

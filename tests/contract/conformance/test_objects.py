@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from cluster import Cluster
-from manifests import config, deployment, job, pod, service
+
+from .cluster import Cluster
+from .manifests import config, deployment, job, pod, service
 
 
 async def test_create_sets_the_servers_metadata(cluster: Cluster) -> None:

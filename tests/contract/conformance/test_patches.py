@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is one line of a table
 """Patches: the four kinds, their preconditions, and what they refuse."""
 
 from __future__ import annotations
@@ -5,8 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cluster import MERGE, PATCH, STRATEGIC, Cluster
-from manifests import config, container, deployment, dig
+
+from .cluster import MERGE, PATCH, STRATEGIC, Cluster
+from .manifests import config, container, deployment, dig
 
 BASE = deployment(replicas=0, env=[{"name": "A", "value": "1"}, {"name": "B", "value": "2"}])
 FIRST = "spec/template/spec/containers/0"

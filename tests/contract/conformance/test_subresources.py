@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cluster import MERGE, PATCH, STRATEGIC, Cluster
-from manifests import budget, config, container, deployment, dig, pod, serving
 
 from evals.simulator import Behaviour
+
+from .cluster import MERGE, PATCH, STRATEGIC, Cluster
+from .manifests import budget, config, container, deployment, dig, pod, serving
 
 
 async def test_scale_shows_the_workload(cluster: Cluster) -> None:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is one line of a table
 """Validation and defaulting of what people get wrong or leave out."""
 
 from __future__ import annotations
@@ -5,8 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cluster import MERGE, Cluster
-from manifests import budget, changed, config, container, deployment, dig, job, pod, service, without, workload
+
+from .cluster import MERGE, Cluster
+from .manifests import budget, changed, config, container, deployment, dig, job, pod, service, without, workload
 
 C = ("spec", "template", "spec", "containers", 0)
 POD_C = ("spec", "containers", 0)

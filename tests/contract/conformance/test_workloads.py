@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is one line of a table
 """Controllers: rollouts, their conditions and history, sets, jobs, budgets, endpoints, quotas."""
 
 from __future__ import annotations
@@ -6,10 +7,11 @@ import re
 from typing import Any
 
 import pytest
-from cluster import MERGE, STRATEGIC, Cluster, Obj
-from manifests import budget, changed, container, deployment, dig, job, pod, service, serving, workload
 
 from evals.simulator import Behaviour
+
+from .cluster import MERGE, STRATEGIC, Cluster, Obj
+from .manifests import budget, changed, container, deployment, dig, job, pod, service, serving, workload
 
 BROKEN = {
     "spec": {"template": {"spec": {"containers": [{"name": "app", "command": Behaviour(exit_code=1).command()}]}}}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -248,8 +247,8 @@ async def test_as_a_program_it_says_where_it_is_and_records(tmp_path: Path) -> N
             await asyncio.sleep(0.05)
         assert json.loads(record.read_text()) == HELLO
     finally:
-        program.send_signal(signal.SIGINT)
-        await program.wait()
+        program.terminate()
+        await asyncio.wait_for(program.wait(), 20)
 
 
 async def test_a_wrong_script_ends_the_program_with_its_reason(tmp_path: Path) -> None:

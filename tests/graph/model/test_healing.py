@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,22 @@ async def test_the_model_reads_plans_and_heals(tmp_path: Path) -> None:
         assert [a for a in await account(it, result) if a[0] == "model:scripted-1"][:3] == [
             ("model:scripted-1", "")
         ] * 3
+
+
+async def test_the_same_pattern_elsewhere_is_healed_without_asking_again(tmp_path: Path) -> None:
+    twin = WEB.split("---\n")[2].replace("name: web", "name: api").replace("app: web", "app: api")
+    async with service(tmp_path, [HISTORY, ENOUGH, {"json": plan(BACK)}]) as (it, model):
+        await it.sim.apply(twin)
+        await it.sim.until(lambda: it.sim.ready("Deployment", "shop", "api"), seconds=60)
+        await it.sim.clock.sleep(timedelta(minutes=5))  # both have proved themselves: what is known of them is the same
+        for name, origin in (("web", Origin.MODEL), ("api", Origin.CACHE)):
+            await set_container(it, name, image="registry.invalid/stock:2")
+            result = await end_of(it, name)
+            assert result.status is Status.HEALED, result
+            assert result.plan is not None
+            assert result.plan.diagnosis.origin is origin
+            assert it.image(name) == "registry.example/shop/web:1"
+        assert len([c for c in model.chats if "registry.invalid" in c.spoken]) == 3, "two reads and a plan, for web"
 
 
 async def test_a_forbidden_proposal_is_refused_and_a_lawful_one_follows(tmp_path: Path) -> None:

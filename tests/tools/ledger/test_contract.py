@@ -427,6 +427,17 @@ class TestStanding:
         assert await ledger.paused_until("bank", NOW) is None
         assert await ledger.paused_until("shop", NOW + MINUTE) is None
 
+    async def test_pauses_that_hold_are_listed(self, ledger: Ledger) -> None:
+        assert await ledger.pauses(NOW) == []
+        await ledger.pause("shop", NOW + 2 * MINUTE, "ann", NOW)
+        await ledger.pause("bank", NOW + MINUTE, "bob", NOW)
+        held = await ledger.pauses(NOW)
+        assert [(p.namespace, p.until, p.paused_by, p.paused_at) for p in held] == [
+            ("bank", NOW + MINUTE, "bob", NOW),
+            ("shop", NOW + 2 * MINUTE, "ann", NOW),
+        ]
+        assert [p.namespace for p in await ledger.pauses(NOW + MINUTE)] == ["shop"]
+
     async def test_a_pause_of_everything_holds_beside_single_ones(self, ledger: Ledger) -> None:
         await ledger.pause("shop", NOW + MINUTE, "ann", NOW)
         await ledger.pause(EVERYWHERE, NOW + 2 * MINUTE, "ann", NOW)

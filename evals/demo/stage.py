@@ -1,0 +1,234 @@
+"""What the story is played on: the simulated cluster with the shop in it, and the real service beside it.
+
+The service is the one that `selfheal serve` runs, opened over the same ports and served by uvicorn on loopback; only
+its clock is the cluster's, so that both live at the same speed.  It has the rights of `deploy/manifests`.
+Neighbours: `shop` says what is set up, `play` uses the stage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
+from evals.demo.shop import CART, HEALER, NAMESPACE, OLD_CART, POLICY, RIGHTS, SURROUNDINGS, WORKLOADS, images
+from evals.simulator import ScaledClock, Simulator
+from graph.ports import open_ports
+from graph.runner import Runner, open_checkpointer
+from server.app import create_app
+from server.commands.service import Server
+from server.service import Service, run_service
+from server.settings import Settings
+from server.statelock import hold_state
+from tools.jsontypes import dig_str
+
+SETTLE_SECONDS: Final = 10.0
+"""A recovery must last this long here; 30 s is the service's default."""
+VERIFY_SECONDS: Final = 60.0
+READY_SECONDS: Final = 120.0
+REAL_SECONDS: Final = 20.0
+"""The least real time for what selfheal computes itself, whatever the speed."""
+KNOWN_GOOD_SECONDS: Final = 32.0
+"""A revision that ran this long without a restart is last known good (30 s and a look)."""
+MODEL_SECONDS: Final = 120.0
+
+
+class DemoSettings(Settings):
+    """The service's settings out of arguments alone: what the environment says of another cluster must not count."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, nothing else."""
+        return (init_settings,)
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How fast the cluster and selfheal live: simulated seconds per real one."""
+
+    factor: float
+
+    def at_least_real(self, simulated: float, real: float = REAL_SECONDS) -> float:
+        """A bound in simulated seconds that leaves at least so much real time to compute in."""
+        return max(simulated, real * self.factor)
+
+
+@dataclass(frozen=True, slots=True)
+class Healer:
+    """The running service."""
+
+    service: Service
+    http: httpx.AsyncClient
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The cluster, and where the healer keeps its things."""
+
+    sim: Simulator
+    folder: Path
+    speed: Speed
+
+    @property
+    def state_dir(self) -> Path:
+        """The ledger and the checkpoints."""
+        return self.folder / "state"
+
+    @property
+    def token_file(self) -> Path:
+        """The service's bearer token."""
+        return self.folder / "token"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The admin's kubeconfig."""
+        return self.folder / "kubeconfig"
+
+
+@contextlib.asynccontextmanager
+async def open_stage(folder: Path, speed: Speed) -> AsyncGenerator[Stage]:
+    """Start the cluster and roll out the shop; all of it is ready when this yields.  `folder` exists.
+
+    cart gets its history first: the release that was taken back is in it when the story begins.
+    """
+    clock = ScaledClock(speed.factor)
+    async with Simulator(clock=clock, registry=images()) as sim:
+        stage = Stage(sim, folder, speed)
+        (folder / "policy.yaml").write_text(POLICY)
+        stage.token_file.write_text(secrets.token_hex(32))
+        stage.token_file.chmod(0o600)
+        stage.kubeconfig.touch(0o600)
+        stage.kubeconfig.write_text(sim.kubeconfig(namespace=NAMESPACE).read_text())
+        await sim.apply(SURROUNDINGS)
+        for path in RIGHTS:
+            await sim.apply(path)
+        await _give_history(sim)
+        await sim.apply([w.manifest() for w in WORKLOADS if w is not CART])
+        await all_ready(stage)
+        yield stage
+
+
+async def _give_history(sim: Simulator) -> None:
+    """cart was released, released again, and taken back: three rollouts, two revisions."""
+
+    def knows(image: str) -> bool:
+        template = ("spec", "template", "spec", "containers", 0, "image")
+        return any(dig_str(r, *template) == image for r in sim.all_of("ReplicaSet", NAMESPACE))
+
+    for image in (CART.image, OLD_CART):
+        await sim.apply(CART.manifest(image))
+        await sim.until(lambda image=image: knows(image), seconds=60)
+    await sim.apply(CART.manifest())
+
+
+async def all_ready(stage: Stage) -> None:
+    """Return when every workload has rolled out.  Raises TimeoutError."""
+
+    def holds() -> bool:
+        return all(stage.sim.ready(w.kind, NAMESPACE, w.name) for w in WORKLOADS)
+
+    await stage.sim.until(holds, seconds=stage.speed.at_least_real(READY_SECONDS), every=0.1 * stage.speed.factor)
+
+
+def settings_for(stage: Stage, *, model: Settings | None, scripted: str | None, observe: bool) -> Settings:
+    """The service's settings: rules, the environment's `model` behind them, or the scripted model before them."""
+    given: dict[str, object] = {}
+    if model is not None:
+        names = [n for n in model.model_fields_set if n.startswith("llm_") or n == "reasoner"]
+        given = {n: getattr(model, n) for n in names}
+    if scripted is not None:
+        given = {
+            "reasoner": "model",
+            "llm_model": "scripted-1",
+            "llm_base_url": scripted,
+            "llm_planning": "schema",
+            "llm_investigation": "off",
+        }
+    if given:
+        given["llm_seconds"] = min(900.0, MODEL_SECONDS * stage.speed.factor)  # counted by the cluster's clock
+    return DemoSettings.model_validate(
+        {
+            "host": "127.0.0.1",
+            "port": 0,
+            "token_file": stage.token_file,
+            "kubeconfig": stage.sim.kubeconfig(HEALER),
+            "policy_file": stage.folder / "policy.yaml",
+            "state_dir": stage.state_dir,
+            "own_namespace": "selfheal",
+            "observe": observe,
+            "settle_seconds": SETTLE_SECONDS,
+            "verify_seconds": stage.speed.at_least_real(VERIFY_SECONDS),
+            "look_seconds": 1,
+            "drain_seconds": 1,
+            **given,
+        }
+    )
+
+
+@contextlib.asynccontextmanager
+async def open_healer(stage: Stage, settings: Settings) -> AsyncGenerator[Healer]:
+    """Start the service over HTTP; it watches and answers when this yields."""
+    with hold_state(settings.state_dir):
+        async with (
+            open_ports(settings.ports_config(), clock=stage.sim.clock) as ports,
+            open_checkpointer(settings.state_dir) as checkpointer,
+            run_service(settings, ports, Runner(ports, checkpointer), watch=True) as service,
+            _served(settings, service) as url,
+            httpx.AsyncClient(base_url=url, headers=_bearer(stage.token_file), trust_env=False, timeout=30) as http,
+        ):
+            while (await http.get("/readyz")).status_code != 200:
+                await asyncio.sleep(0.05)
+            yield Healer(service, http, url)
+
+
+@contextlib.asynccontextmanager
+async def _served(settings: Settings, service: Service) -> AsyncGenerator[str]:
+    """The application on a free port of loopback."""
+
+    @contextlib.asynccontextmanager
+    async def given(_: Settings) -> AsyncGenerator[Service]:
+        yield service
+
+    app: FastAPI = create_app(settings, opener=given)
+    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    config = uvicorn.Config(
+        app, host=settings.host, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1
+    )
+    server = Server(config, port.set_result)
+    serving = asyncio.create_task(server.serve(), name="http")
+    try:
+        await asyncio.wait([serving, port], return_when=asyncio.FIRST_COMPLETED)
+        if not port.done():
+            serving.result()
+            raise RuntimeError("the HTTP server ended before it listened; its log says why")
+        yield f"http://127.0.0.1:{port.result()}"
+    finally:
+        server.should_exit = True
+        await serving
+
+
+def _bearer(token_file: Path) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token_file.read_text().strip()}"}
+
+
+def writes_of(stage: Stage) -> Sequence[str]:
+    """What the healer wrote for real since the beginning, as `verb resource/name`, in order."""
+    found = [w for w in stage.sim.audit.writes(user=HEALER) if not w.dry_run and w.namespace == NAMESPACE]
+    return [f"{w.verb} {w.resource}/{w.name}" for w in found]
