@@ -39,6 +39,8 @@ from tools.refs import ObjectRef, Pin
 ROLLING = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
 ROLLBACK = "rollback_workload"
 LOG_FAMILIES = frozenset({Family.CRASH, Family.MEMORY, Family.START})
+NO_LOGS = "unable to retrieve container logs"
+"""The kubelet says so with status 200 when the last life's log is gone already."""
 MAX_PODS, MAX_EVENTS, MAX_LOGS, LOG_LINES = 50, 30, 2, 40
 
 
@@ -207,7 +209,7 @@ async def _logs(seen: Evidence, ports: Ports) -> tuple[LogExcerpt, ...]:
                 )
             except ToolError:
                 continue
-            if text.strip():
+            if text.strip() and not text.startswith(NO_LOGS):
                 excerpts.append(LogExcerpt(pod=pod, container=container, previous=previous, text=excerpt(text, 8192)))
                 break
     return tuple(excerpts)

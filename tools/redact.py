@@ -44,7 +44,7 @@ _PAIR = re.compile(
     r"(?P<value>\\?\"[^\"\\\r\n]{0,2000}\\?\"|'[^'\r\n]{0,2000}'|[\"']?[^\s,;&\"'{}()]{1,2000})"
 )
 _NEAR = re.compile(
-    rf"(?i)(?P<name>{_WORD})(?P<middle>(?:\s{{1,3}}(?:is|was))?[\s\"':=]{{1,4}})(?P<value>[A-Za-z0-9+/_=-]{{20,2000}})"
+    rf"(?i)(?P<name>{_WORD})(?P<middle>(?:\s{{1,3}}(?:is|was))?[\s\"':=]{{1,4}})(?P<value>[A-Za-z0-9+/_=-]{{8,2000}})"
 )
 _FLAG = re.compile(
     rf"(?i)(?<![\w-])(?P<name>--?[\w-]{{0,40}}{_WORD})(?P<middle>\s{{1,3}})(?P<value>(?!-)[^\s\"']{{1,2000}})"
@@ -57,6 +57,8 @@ _HARMLESS_VALUES = (
     "undefined unset was",
 )
 _HARMLESS_VALUE = frozenset(word for line in _HARMLESS_VALUES for word in line.split())
+_LONG = 20
+"""A word of this length after a secret's name is no word of prose."""
 _REFERENCE = re.compile(r"^[a-z0-9./-]+$")
 _HEX = re.compile(r"^[0-9a-f]{32,}$")
 
@@ -132,10 +134,13 @@ def _hide_pair(match: re.Match[str]) -> str:
 
 
 def _hide_near(match: re.Match[str]) -> str:
-    value = match["value"]
-    if _REFERENCE.match(value) and not _HEX.match(value):
-        return match[0]  # the name of an object, as in "couldn't find key X in Secret production/web-settings"
-    return f"{match['name']}{match['middle']}{REDACTED}"
+    value, has_digit = match["value"], any(c.isdigit() for c in match["value"])
+    if match["name"].lower() == "secret":
+        # Often the name of an object, as in "couldn't find key X in Secret production/web-settings".
+        is_value = len(value) >= _LONG and (not _REFERENCE.match(value) or _HEX.match(value) is not None)
+    else:
+        is_value = has_digit or (len(value) >= _LONG and not _REFERENCE.match(value))
+    return f"{match['name']}{match['middle']}{REDACTED}" if is_value else match[0]
 
 
 def _is_hidden(char: str) -> bool:

@@ -20,18 +20,18 @@ SLOWEST, FASTEST, DEFAULT_SPEED = 1.0, 30.0, 10.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the answer is the exit code."""
     given = _parser().parse_args(arguments)
-    from evals.demo.faults import FAULTS, named
+    from evals.demo.faults import FAULTS, RIDDLE, named
     from evals.demo.run import Options, run
     from server.settings import SettingsError
 
     if given.list:
-        for fault in FAULTS:
-            print(f"{fault.name:<10} {fault.title}")
+        for fault in (*FAULTS, RIDDLE):
+            print(f"{fault.name:<10} {fault.title}{' (told where a model is configured)' if fault.is_riddle else ''}")
         return 0
     try:
-        faults = tuple(named(name) for name in given.fault) or FAULTS
+        faults = tuple(named(name) for name in given.fault)
     except KeyError as unknown:
-        print(f"there is no fault {unknown}; there are {', '.join(f.name for f in FAULTS)}", file=sys.stderr)
+        print(f"there is no fault {unknown}; there are {', '.join(f.name for f in (*FAULTS, RIDDLE))}", file=sys.stderr)
         return 2
     options = Options(
         faults=faults,
@@ -66,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--plain", action="store_true", help="no live table (the default without a terminal)")
     parser.add_argument("--stay", action="store_true", help="keep cluster and service up in the end, until Ctrl-C")
-    parser.add_argument("--observe", action="store_true", help="let selfheal only watch: nothing is healed, exit code 1")
+    parser.add_argument(
+        "--observe", action="store_true", help="let selfheal only watch: nothing is healed, exit code 1"
+    )
     parser.add_argument("--folder", type=Path, help="where ledger, token and kubeconfig go; a temporary one by default")
     return parser
 

@@ -7,7 +7,7 @@ is a failure of the demo.  Neighbours: `play` plays them, `judge` compares the e
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,9 +21,12 @@ from evals.demo.shop import (
     NEW_CART,
     NO_REGISTRY,
     PAYMENTS,
+    RIGHT_MODE,
     SMALL_CACHE,
     WEB,
+    WRONG_MODE,
     Workload,
+    settings,
 )
 from evals.simulator import Simulator
 from graph.plan import Status
@@ -35,17 +38,19 @@ class Ending:
     """How an incident must end."""
 
     status: Status
-    plans: int = 1
-    """How many plans were made."""
     undone: bool = False
     """Whether a plan was taken back on the way."""
     asked: bool = False
     """Whether a person was asked and agreed."""
     whole: bool = True
     """Whether the workload is as its owners wrote it, without a person's repair."""
+    is_free: bool = False
+    """Whether a model may have tried something on the way: only the status is judged."""
+    told: str = ""
+    """What was special about it, in a few words."""
 
 
-Change = Callable[[Simulator], Workload | JsonObject | None]
+Change = Callable[[Simulator], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ class Fault:
     """What happens, for somebody who watches; first what is done, as a command where there is one."""
     workload: Workload
     change: Change
-    """Makes it: what it returns is applied to the cluster."""
+    """Makes it."""
     ending: Ending
     scripted: bool = False
     """Whether a scripted model server stands in for a model, and is asked before the rules."""
@@ -66,6 +71,8 @@ class Fault:
     """Fields of the container that may differ in the end from what the owners wrote: the remedy itself."""
     repair: str = ""
     """What a person does in the end, as a command, where selfheal may not or cannot."""
+    is_riddle: bool = False
+    """Whether no rule knows it: part of the story only where a model is configured."""
 
 
 def _container(workload: Workload, **fields: JsonValue) -> JsonObject:
@@ -76,33 +83,48 @@ def _container(workload: Workload, **fields: JsonValue) -> JsonObject:
     return changed
 
 
-def _missing_settings(_: Simulator) -> JsonObject:
-    return _container(WEB, envFrom=[{"configMapRef": {"name": "web-features"}}])
+async def _missing_settings(sim: Simulator) -> None:
+    await sim.apply(_container(WEB, envFrom=[{"configMapRef": {"name": "web-features"}}]))
 
 
-def _missing_image(_: Simulator) -> JsonObject:
-    return _container(DB, image=f"{NO_REGISTRY}/db:16.0")
+async def _missing_image(sim: Simulator) -> None:
+    await sim.apply(_container(DB, image=f"{NO_REGISTRY}/db:16.0"))
 
 
-def _wrong_probe(_: Simulator) -> JsonObject:
-    return _container(API, readinessProbe={"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 2})
+async def _wrong_probe(sim: Simulator) -> None:
+    probe: JsonObject = {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 2, "failureThreshold": 2}
+    await sim.apply(_container(API, readinessProbe=probe))
 
 
-def _grow(sim: Simulator) -> None:
+async def _grow(sim: Simulator) -> None:
     """The container ends, and the next one needs more than its limit."""
     sim.registry.by_image[CACHE.image] = GROWN_CACHE
     for pod in sim.pods(NAMESPACE, app=CACHE.name):
         sim.kubelets.crash(pod, CACHE.name)
 
 
-def _too_large(_: Simulator) -> JsonObject:
-    return _container(PAYMENTS, resources={"requests": {"cpu": "64", "memory": "32Mi"}, "limits": {"memory": "64Mi"}})
+async def _no_such_node(sim: Simulator) -> None:
+    changed = copy.deepcopy(PAYMENTS.manifest())
+    dig_object(changed, "spec", "template", "spec")["nodeSelector"] = {"disk": "nvme"}
+    await sim.apply(changed)
 
 
-def _bad_release(_: Simulator) -> JsonObject:
-    return _container(CART, image=NEW_CART)
+async def _bad_release(sim: Simulator) -> None:
+    await sim.apply(_container(CART, image=NEW_CART))
 
 
+async def _drift(sim: Simulator) -> None:
+    """Settings change under a running workload; its containers see them when they start again."""
+    await sim.apply(settings(WRONG_MODE))
+    for pod in sim.pods(NAMESPACE, app=WEB.name):
+        sim.kubelets.crash(pod, WEB.name)
+
+
+SCRIPTED: Final = (
+    "selfheal runs with SELFHEAL_REASONER=model here: the model is asked even though the rules know this case. Its"
+    " answers are SCRIPTED (evals/scripted_model, asked over its socket): first, on purpose, the release that was"
+    " taken back last week; then the good one. What selfheal makes of them is real."
+)
 FAULTS: Final[tuple[Fault, ...]] = (
     Fault(
         name="settings",
@@ -126,7 +148,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault(
         name="probe",
         title="a readiness probe asks a path that is not served",
-        told=("kubectl -n shop patch deployment/api: readinessProbe /healthz becomes /ready",),
+        told=("kubectl -n shop patch deployment/api -p '{... readinessProbe: {httpGet: {path: /ready}} ...}'",),
         workload=API,
         change=_wrong_probe,
         ending=Ending(Status.HEALED),
@@ -140,19 +162,19 @@ FAULTS: Final[tuple[Fault, ...]] = (
         ),
         workload=CACHE,
         change=_grow,
-        ending=Ending(Status.HEALED, asked=True),
+        ending=Ending(Status.HEALED, asked=True, told="a person agreed"),
         allows=("resources",),
     ),
     Fault(
         name="protected",
-        title="a protected workload asks for 64 CPUs",
+        title="a protected workload is pinned to nodes that do not exist",
         told=(
-            "kubectl -n shop set resources deployment/payments --requests=cpu=64",
+            "kubectl -n shop patch deployment/payments -p '{... nodeSelector: {disk: nvme} ...}'",
             "The policy protects it (protected.objects: shop/Deployment/payments): selfheal must refuse.",
         ),
         workload=PAYMENTS,
-        change=_too_large,
-        ending=Ending(Status.REFUSED, whole=False),
+        change=_no_such_node,
+        ending=Ending(Status.REFUSED, whole=False, told="protected; a person repaired it"),
         repair="kubectl -n shop rollout undo deployment/payments",
     ),
     Fault(
@@ -160,25 +182,36 @@ FAULTS: Final[tuple[Fault, ...]] = (
         title="a model proposes the wrong revision and makes things worse",
         told=(
             f"kubectl -n shop set image deployment/cart cart={NEW_CART}",
-            "SELFHEAL_REASONER=model: the model is asked before the rules, which know this case. Its answers here are",
-            "SCRIPTED (evals/scripted_model, over its socket): first the release that was taken back last week, on",
-            "purpose; then the good one. What selfheal makes of them is real.",
+            SCRIPTED,
         ),
         workload=CART,
         change=_bad_release,
-        ending=Ending(Status.HEALED, plans=2, undone=True),
+        ending=Ending(Status.HEALED, undone=True, told="worse, undone exactly, planned again"),
         scripted=True,
     ),
+)
+RIDDLE: Final = Fault(
+    name="drift",
+    title="settings change under a running workload, and no rule knows why it fails",
+    told=(
+        f"kubectl -n shop patch configmap/settings -p '{{data: {{MODE: {WRONG_MODE}}}}}'; then web restarts",
+        "Nothing was rolled out, so there is nothing to roll back: a cause has to be found, and a person told.",
+    ),
+    workload=WEB,
+    change=_drift,
+    ending=Ending(Status.ESCALATED, whole=False, is_free=True, told="a person was told and repaired it"),
+    repair=f"kubectl -n shop patch configmap/settings -p '{{data: {{MODE: {RIGHT_MODE}}}}}'",
+    is_riddle=True,
 )
 
 
 def named(name: str) -> Fault:
     """The fault of that name.  KeyError when there is none."""
-    return {f.name: f for f in FAULTS}[name]
+    return {f.name: f for f in (*FAULTS, RIDDLE)}[name]
 
 
-def restore(sim: Simulator, fault: Fault) -> JsonObject:
-    """What a person applies in the end: the workload as its owners wrote it."""
+async def restore(sim: Simulator, fault: Fault) -> None:
+    """What a person does in the end: the workload and its settings as their owners wrote them."""
     if fault.workload is CACHE:
         sim.registry.by_image[CACHE.image] = SMALL_CACHE
-    return fault.workload.manifest()
+    await sim.apply([settings(RIGHT_MODE), fault.workload.manifest()])

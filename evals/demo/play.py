@@ -1,7 +1,7 @@
 """Plays one fault: it is made, selfheal's incident is followed line by line, a person answers, and the end is judged.
 
-The rule: what is told is what the service recorded (its ledger, its HTTP answers), not what the demo expects; every wait
-has an end in simulated time.  Neighbours: `faults`, `stage`, `screen`, `judge`.
+The rule: what is told is what the service recorded (its ledger, its HTTP answers), not what the demo expects; every
+wait has an end in simulated time.  Neighbours: `faults`, `stage`, `screen`, `judge`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from evals.demo.judge import differences, strays
 from evals.demo.screen import Screen
 from evals.demo.shop import NAMESPACE
 from evals.demo.stage import KNOWN_GOOD_SECONDS, Healer, Stage, all_ready
-from graph.plan import Status
 from server.account import Account
-from tools.jsontypes import JsonValue, dig, dig_list, dig_str
+from tools.jsontypes import JsonObject, JsonValue, dig, dig_list, dig_str
 from tools.ledger.records import AuditEntry
 from tools.refs import IncidentId
 
@@ -32,7 +31,6 @@ ENDS_WITHIN: Final = 300.0
 """Simulated seconds, and never less than the real time that computing takes."""
 MOST_FIELDS: Final = 6
 """Fields of a step's diff that are shown; a rollback also changes bookkeeping."""
-_QUIET: Final = frozenset({"signal"})
 
 
 class Stuck(Exception):
@@ -68,20 +66,20 @@ class Play:
     screen: Screen
     _read: int = field(default=0)
     """The number of the last line of the trail that was told."""
+    _told: tuple[str, str] = field(default=("", ""))
 
     async def perform(self, fault: Fault) -> Chapter:
         """Play one fault to its end and leave the shop whole, whatever came of it."""
         await self._known_good(fault)
         self._read = (await self.healer.service.ports.ledger.audit_head()).seq
         began = self.stage.sim.clock.now()
-        made = fault.change(self.stage.sim)
-        if isinstance(made, dict):
-            await self.stage.sim.apply(made)
+        known = len(self._revisions(fault))
+        await fault.change(self.stage.sim)
         account: Account | None = None
         try:
             incident = await self._opened(fault, began)
             account = await self._followed(incident, fault, began)
-            wrong = [*differences(account, fault.ending), *await self._wholeness(fault)]
+            wrong = differences(account, fault.ending) or await self._wholeness(fault, known=known)
         except (Stuck, TimeoutError) as error:
             wrong = [str(error)]
         chapter = Chapter(fault, account, tuple(wrong))
@@ -109,7 +107,11 @@ class Play:
             for line in dig_list(answer, "incidents"):
                 opened = datetime.fromisoformat(dig_str(line, "opened_at"))
                 if opened >= began and dig_str(line, "target", "name") == fault.workload.name:
-                    self.screen.line((opened - began).total_seconds(), "signal", "What kubectl would show now:")
+                    self.screen.line(
+                        (opened - began).total_seconds(),
+                        "pods",
+                        "as kubectl lists them when selfheal opens its incident:",
+                    )
                     self.screen.pods(self.stage, fault.workload)
                     return IncidentId(dig_str(line, "id"))
             await asyncio.sleep(LOOK)
@@ -138,8 +140,10 @@ class Play:
     async def _tell(self, incident: IncidentId, began: datetime) -> None:
         for entry in await self.healer.service.ports.ledger.audit(incident_id=incident, since_seq=self._read):
             self._read = entry.seq
-            if entry.phase in _QUIET:
-                continue
+            told = (entry.phase, entry.sentence)
+            if told == self._told or (entry.phase == "close" and not entry.code):
+                continue  # the door and the node say the same of an undo; the verdict says the end shorter
+            self._told = told
             self.screen.line((entry.at - began).total_seconds(), entry.phase, entry.sentence, entry.code)
             self.screen.diff(diff_of(entry))
 
@@ -149,17 +153,19 @@ class Play:
         if question is None:
             return
         self.screen.say(
-            Text("A person is asked.  Nobody is here, so this demo answers for you, by HTTP as you would:", "yellow"),
-            f"  curl -X POST {self.healer.url}/incidents/{account.id}/approve -d '{{\"plan_hash\": \"{question.plan_hash}\"}}'",
+            Text("A person is asked.  Nobody is here, so this demo answers for you, by HTTP, as you would:", "yellow"),
+            f'POST /incidents/{account.id}/approve  {{"plan_hash": "{question.plan_hash}"}}',
         )
-        answer = await self.healer.http.post(
-            f"/incidents/{account.id}/approve", json={"plan_hash": question.plan_hash}
-        )
+        answer = await self.healer.http.post(f"/incidents/{account.id}/approve", json={"plan_hash": question.plan_hash})
         if answer.status_code != 202:
             raise Stuck(f"the approval was answered {answer.status_code}: {answer.text}")
 
-    async def _wholeness(self, fault: Fault) -> list[str]:
-        """What is not as the owners wrote it, where selfheal had to make it so."""
+    async def _wholeness(self, fault: Fault, *, known: int) -> list[str]:
+        """What is not as the owners wrote it, where selfheal had to make it so.
+
+        `known` revisions were there before, and the fault made one.  One more would mean that an undo put back
+        something else than what it had found.
+        """
         if not fault.ending.whole:
             return []
         await self.stage.sim.until(
@@ -167,12 +173,24 @@ class Play:
             seconds=self.stage.speed.at_least_real(30),
         )
         live = self.stage.sim.get(fault.workload.kind, NAMESPACE, fault.workload.name)
-        return [f"{fault.workload.name} is left with another {name}" for name in strays(live, fault)]
+        found = [f"{fault.workload.name} is left with another {name}" for name in strays(live, fault)]
+        if fault.ending.undone and len(self._revisions(fault)) != known + 1:
+            found.append(f"the undo was not exact: {len(self._revisions(fault))} revisions and not {known + 1}")
+        return found
+
+    def _revisions(self, fault: Fault) -> list[JsonObject]:
+        """The templates the workload ever had, as its ReplicaSets."""
+        owned = self.stage.sim.all_of("ReplicaSet", NAMESPACE)
+        return [r for r in owned if dig_str(r, "metadata", "labels", "app") == fault.workload.name]
 
     async def _repair(self, fault: Fault) -> None:
         """What selfheal did not do, a person does: the next fault begins with a whole shop."""
-        self.screen.say(Text.assemble(("A person repairs it: ", "dim"), fault.repair or f"kubectl apply -f {fault.workload.name}.yaml"))
-        await self.stage.sim.apply(restore(self.stage.sim, fault))
+        self.screen.say(
+            Text.assemble(
+                ("A person repairs it: ", "dim"), fault.repair or f"kubectl apply -f {fault.workload.name}.yaml"
+            )
+        )
+        await restore(self.stage.sim, fault)
         await all_ready(self.stage)
 
     def _conclude(self, chapter: Chapter) -> None:
@@ -196,14 +214,20 @@ def diff_of(entry: AuditEntry) -> Sequence[tuple[str, str, str]]:
 
 def _value(row: JsonValue, name: str) -> str:
     value = dig(row, name)
-    return value if isinstance(value, str) else str(value)
+    return "(not there)" if value in {None, "null"} else str(value)
 
 
 def _times(chapter: Chapter, factor: float) -> str:
-    """Time to heal, in both kinds of seconds."""
+    """Time to heal, in both kinds of seconds; why not, where it was not healed."""
     account = chapter.account
-    if account is None or chapter.seconds is None:
-        return account.headline if account is not None else ""
+    if account is None:
+        return ""
+    if chapter.seconds is None:
+        code = account.result.resolution.code if account.result is not None else None
+        wrote = "nothing was written" if not account.actions else f"{len(account.actions)} writes"
+        return f"{code}; {wrote}" if code is not None else wrote
+    told = f"{chapter.seconds:.1f} simulated seconds after the signal ({chapter.seconds / factor:.1f} s on your clock)"
     first = account.seconds.detection_to_first_write
-    wrote = f"; first write {first:.1f} s after it was certain" if first is not None else ""
-    return f"in {chapter.seconds:.1f} simulated seconds from the signal ({chapter.seconds / factor:.1f} s on your clock){wrote}"
+    if first is not None and not chapter.fault.ending.asked:
+        told += f"; from certainty to the first write selfheal took {first / factor:.2f} s of real time"
+    return told

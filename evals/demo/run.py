@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from evals.demo.faults import Fault
+from evals.demo.faults import FAULTS, RIDDLE, Fault
 from evals.demo.play import Chapter, Play
 from evals.demo.screen import Screen
 from evals.demo.script import script
@@ -32,6 +32,7 @@ class Options:
     """What was asked for on the command line."""
 
     faults: tuple[Fault, ...]
+    """None named: all, and the riddle where a model is configured."""
     speed: float
     plain: bool
     stay: bool
@@ -53,6 +54,9 @@ async def run(options: Options) -> int:
         screen.say("Starting a simulated Kubernetes with a small shop in it, and the real service beside it ...")
         async with open_stage(folder, Speed(options.speed)) as stage:
             _introduce(screen, stage, model, observe=options.observe)
+            screen.say(
+                "", "First the shop runs for half a minute: what ran that long without a restart is last known good ..."
+            )
             chapters = await _tell(screen, stage, model, options)
             is_well = _sum_up(screen, stage, chapters, seconds=time.monotonic() - options.began)
             if options.stay:
@@ -65,22 +69,23 @@ async def run(options: Options) -> int:
 async def _tell(screen: Screen, stage: Stage, model: Settings | None, options: Options) -> list[Chapter]:
     """All chapters.  The service is started anew where the next one needs another reasoner; its ledger goes on."""
     chapters: list[Chapter] = []
-    numbered = list(enumerate(options.faults, start=1))
+    faults = options.faults or (*FAULTS, *([RIDDLE] if model is not None else []))
+    numbered = list(enumerate(faults, start=1))
     for is_scripted, group in groupby(numbered, key=lambda n: n[1].scripted):
-        async with _healer(stage, model, is_scripted=is_scripted, observe=options.observe) as healer:
-            async with screen.table(stage):
-                play = Play(stage, healer, screen)
-                for number, fault in group:
-                    screen.title(f"{number}/{len(numbered)}  {fault.name}: {fault.title}")
-                    screen.told(fault.told)
-                    chapters.append(await play.perform(fault))
+        async with (
+            _healer(stage, model, is_scripted=is_scripted, observe=options.observe) as healer,
+            screen.table(stage),
+        ):
+            play = Play(stage, healer, screen)
+            for number, fault in group:
+                screen.title(f"{number}/{len(numbered)}  {fault.name}: {fault.title}")
+                screen.told(fault.told)
+                chapters.append(await play.perform(fault))
     return chapters
 
 
 @contextlib.asynccontextmanager
-async def _healer(
-    stage: Stage, model: Settings | None, *, is_scripted: bool, observe: bool
-) -> AsyncGenerator[Healer]:
+async def _healer(stage: Stage, model: Settings | None, *, is_scripted: bool, observe: bool) -> AsyncGenerator[Healer]:
     """The service, with the scripted model where the chapter needs it."""
     async with contextlib.AsyncExitStack() as stack:
         url = None
@@ -92,6 +97,10 @@ async def _healer(
 
 def _introduce(screen: Screen, stage: Stage, model: Settings | None, *, observe: bool) -> None:
     factor = stage.speed.factor
+    time_told = (
+        f"runs {factor:g} times as fast as your clock.  +12.3s below is simulated time since the fault; what selfheal"
+        f" itself computes takes real time and looks {factor:g} times as long as it is."
+    )
     reasoner = "rules; no model is configured (SELFHEAL_LLM_MODEL names one)"
     if model is not None:
         reasoner = f"rules, and the model {model.llm_model} of your environment for what they do not know"
@@ -101,11 +110,7 @@ def _introduce(screen: Screen, stage: Stage, model: Settings | None, *, observe:
         ("selfheal", "the real service, with the rights of deploy/manifests and no more"),
         ("policy", "shop: auto; set_resources: approve; payments is protected"),
         ("reasoner", reasoner),
-        (
-            "time",
-            f"runs {factor:g} times as fast as your clock.  +12.3s below is simulated time since the fault; what"
-            f" selfheal itself computes takes real time and looks {factor:g} times as long as it is.",
-        ),
+        ("time", time_told),
         ("settling", f"a recovery must last {SETTLE_SECONDS:g} s here; the service's default is 30 s"),
     ]
     if observe:
@@ -120,18 +125,15 @@ def _sum_up(screen: Screen, stage: Stage, chapters: list[Chapter], *, seconds: f
     screen.summary([_row(c) for c in chapters])
     done = f"{len(chapters) - len(wrong)} of {len(chapters)} ended as they should"
     writes = len(writes_of(stage))
-    screen.say("", f"{done}; selfheal wrote to the cluster {writes} times; all of it took {seconds:.0f} s on your clock.")
+    screen.say(
+        "", f"{done}; selfheal wrote to the cluster {writes} times; all of it took {seconds:.0f} s on your clock."
+    )
     return not wrong
 
 
 def _row(chapter: Chapter) -> tuple[str, str, str, str, str]:
-    ending, took = chapter.fault.ending, chapter.seconds
-    how = [
-        "a person agreed" if ending.asked else "",
-        "worse, undone exactly, planned again" if ending.undone else "",
-        "protected by the policy; a person repaired it" if chapter.fault.repair else "",
-    ]
-    told = "NOT AS IT SHOULD BE: " + "; ".join(chapter.wrong) if chapter.wrong else "".join(how)
+    took = chapter.seconds
+    told = "NOT AS IT SHOULD BE: " + "; ".join(chapter.wrong) if chapter.wrong else chapter.fault.ending.told
     return (
         chapter.fault.name,
         f"{chapter.fault.workload.kind.lower()}/{chapter.fault.workload.name}",

@@ -33,6 +33,7 @@ WIDEST: Final = 120
 MARGIN: Final = 2
 _REFRESH: Final = 0.2
 _PHASES: Final = {
+    "pods": "dim",
     "evidence": "cyan",
     "diagnosis": "bold cyan",
     "plan": "blue",
@@ -121,16 +122,16 @@ class Screen:
         grid.add_column(no_wrap=True, width=7, justify="right", style="dim")
         grid.add_column(no_wrap=True, width=9, style=_PHASES.get(phase, ""))
         grid.add_column(overflow="fold")
-        grid.add_row(f"+{seconds:.1f}s", phase, Text.assemble(_coloured(sentence), (f"  {code}" if code else "", "yellow")))
+        grid.add_row(
+            f"+{seconds:.1f}s", phase, Text.assemble(_coloured(sentence), (f"  {code}" if code else "", "yellow"))
+        )
         self._print(grid)
 
     def diff(self, rows: Sequence[tuple[str, str, str]]) -> None:
         """The fields a step changes, by the API server's own dry run: name, before, after."""
         for field, before, after in rows:
             self._print(
-                Text.assemble(
-                    (f"{field}\n", "bold"), (f"  - {before}\n", "red"), (f"  + {after}", "green")
-                ),
+                Text.assemble((f"{field}\n", "bold"), (f"  - {before}\n", "red"), (f"  + {after}", "green")),
                 indent=MARGIN + 18,
             )
 
@@ -140,7 +141,9 @@ class Screen:
         for pod in stage.sim.pods(NAMESPACE, app=workload.name):
             state = pod_state(pod)
             ready = "ready" if is_ready(pod) else "not ready"
-            grid.add_row(Text(f"pod/{name_of(pod)}", "dim"), Text(ready, "green" if is_ready(pod) else "red"), _state(state))
+            grid.add_row(
+                Text(f"pod/{name_of(pod)}", "dim"), Text(ready, "green" if is_ready(pod) else "red"), _state(state)
+            )
         self._print(grid, indent=MARGIN + 18)
 
     def verdict(self, status: str, sentence: str, *, as_expected: bool) -> None:
@@ -162,12 +165,12 @@ class Screen:
         return (self.out.encoding or "").lower().startswith("utf")
 
     def _print(self, what: RenderableType, indent: int = MARGIN) -> None:
-        self.out.print(Padding(what, (0, 0, 0, indent)))
+        self.out.print(Padding(what, (0, 0, 0, indent), expand=False))
 
     def _below(self, stage: Stage) -> RenderableType:
         """The live table and the line above it."""
         table = Table(
-            title=f"namespace {NAMESPACE} · {stage.sim.clock.now():%H:%M:%S} · time x{stage.speed.factor:g} · {self._now}",
+            title=f"{NAMESPACE}, {stage.sim.clock.now():%H:%M:%S}, time x{stage.speed.factor:g}: {self._now}",
             title_justify="left",
             title_style="dim",
             header_style="bold",

@@ -1,4 +1,4 @@
-"""What the scripted model says in the demo: first the wrong revision, then the right one."""
+"""What the scripted model says in the demo: first the wrong revision, then the right one, as often as it is asked."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from evals.demo.shop import CART, NAMESPACE, OLD_CART
 from evals.scripted_model.script import Reply, Script
 from evals.simulator import Simulator
 from tools.jsontypes import JsonObject, dig_str
+
+THINKS_SECONDS = 0.5
+"""Real seconds; a real model takes several."""
 
 
 def script(sim: Simulator) -> Script:
@@ -20,7 +23,8 @@ def script(sim: Simulator) -> Script:
         "Release 1.9 does not stay up either; release 2.0 was running when the fault began.",
         "It was seen healthy until a minute ago.",
     )
-    return Script(replies=tuple(Reply.model_validate({"json": said}) for said in (wrong, right)))
+    replies = ({"json": wrong}, {"json": right, "times": "always"})
+    return Script(replies=tuple(Reply.model_validate({**r, "delay_seconds": THINKS_SECONDS}) for r in replies))
 
 
 def revision_of(sim: Simulator, image: str) -> int:

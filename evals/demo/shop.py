@@ -47,6 +47,13 @@ limits:
 """
 
 HEALTHY: Final = Behaviour(listens=8080, serves=("/healthz",), handles_term=True)
+PICKY: Final = Behaviour(
+    listens=8080,
+    serves=("/healthz",),
+    env_equals={"MODE": "production"},
+    fatal="FATAL: MODE must be 'production'",
+    handles_term=True,
+)
 CRASHING: Final = Behaviour(logs=("FATAL: cannot parse CART_TTL='30d'",), exit_code=1)
 TIRING: Final = Behaviour(
     logs=("warming up", "serving"), listens=8080, serves=("/healthz",), exit_code=1, exit_after=5, handles_term=True
@@ -75,7 +82,11 @@ class Workload:
             "image": image or self.image,
             "ports": [{"name": "http", "containerPort": 8080}],
             "env": [{"name": "MODE", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "MODE"}}}],
-            "readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 2, "failureThreshold": 2},
+            "readinessProbe": {
+                "httpGet": {"path": "/healthz", "port": 8080},
+                "periodSeconds": 2,
+                "failureThreshold": 2,
+            },
             "resources": {"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"memory": self.memory}},
         }
         labels: JsonObject = {"app": self.name}
@@ -103,15 +114,22 @@ OLD_CART: Final = f"{REGISTRY}/cart:1.9"
 """A release of cart that was taken back last week; it is in the history still."""
 NEW_CART: Final = f"{REGISTRY}/cart:2.1"
 
-SURROUNDINGS: Final[tuple[JsonObject, ...]] = (
-    {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
-    {
+RIGHT_MODE, WRONG_MODE = "production", "prodcution"
+
+
+def settings(mode: str) -> JsonObject:
+    """The ConfigMap that all workloads read when they start."""
+    return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "settings", "namespace": NAMESPACE},
-        "data": {"MODE": "production"},
-    },
-)
+        "data": {"MODE": mode},
+    }
+
+
+def namespace() -> JsonObject:
+    """The namespace of the shop."""
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
 
 
 def images() -> Registry:
@@ -119,6 +137,7 @@ def images() -> Registry:
     return Registry(
         by_image={
             **{w.image: HEALTHY for w in WORKLOADS},
+            WEB.image: PICKY,
             CACHE.image: SMALL_CACHE,
             OLD_CART: TIRING,
             NEW_CART: CRASHING,

@@ -20,7 +20,19 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from evals.demo.shop import CART, HEALER, NAMESPACE, OLD_CART, POLICY, RIGHTS, SURROUNDINGS, WORKLOADS, images
+from evals.demo.shop import (
+    CART,
+    HEALER,
+    NAMESPACE,
+    OLD_CART,
+    POLICY,
+    RIGHT_MODE,
+    RIGHTS,
+    WORKLOADS,
+    images,
+    namespace,
+    settings,
+)
 from evals.simulator import ScaledClock, Simulator
 from graph.ports import open_ports
 from graph.runner import Runner, open_checkpointer
@@ -48,11 +60,11 @@ class DemoSettings(Settings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, nothing else."""
         return (init_settings,)
@@ -116,7 +128,7 @@ async def open_stage(folder: Path, speed: Speed) -> AsyncGenerator[Stage]:
         stage.token_file.chmod(0o600)
         stage.kubeconfig.touch(0o600)
         stage.kubeconfig.write_text(sim.kubeconfig(namespace=NAMESPACE).read_text())
-        await sim.apply(SURROUNDINGS)
+        await sim.apply([namespace(), settings(RIGHT_MODE)])
         for path in RIGHTS:
             await sim.apply(path)
         await _give_history(sim)
@@ -183,33 +195,32 @@ def settings_for(stage: Stage, *, model: Settings | None, scripted: str | None, 
 
 
 @contextlib.asynccontextmanager
-async def open_healer(stage: Stage, settings: Settings) -> AsyncGenerator[Healer]:
+async def open_healer(stage: Stage, given: Settings) -> AsyncGenerator[Healer]:
     """Start the service over HTTP; it watches and answers when this yields."""
-    with hold_state(settings.state_dir):
+    with hold_state(given.state_dir):
         async with (
-            open_ports(settings.ports_config(), clock=stage.sim.clock) as ports,
-            open_checkpointer(settings.state_dir) as checkpointer,
-            run_service(settings, ports, Runner(ports, checkpointer), watch=True) as service,
-            _served(settings, service) as url,
+            open_ports(given.ports_config(), clock=stage.sim.clock) as ports,
+            open_checkpointer(given.state_dir) as checkpointer,
+            run_service(given, ports, Runner(ports, checkpointer), watch=True) as service,
+            _served(given, service) as url,
             httpx.AsyncClient(base_url=url, headers=_bearer(stage.token_file), trust_env=False, timeout=30) as http,
         ):
-            while (await http.get("/readyz")).status_code != 200:
-                await asyncio.sleep(0.05)
+            await ports.mirror.synced()
             yield Healer(service, http, url)
 
 
 @contextlib.asynccontextmanager
-async def _served(settings: Settings, service: Service) -> AsyncGenerator[str]:
+async def _served(given: Settings, service: Service) -> AsyncGenerator[str]:
     """The application on a free port of loopback."""
 
     @contextlib.asynccontextmanager
-    async def given(_: Settings) -> AsyncGenerator[Service]:
+    async def opened(_: Settings) -> AsyncGenerator[Service]:
         yield service
 
-    app: FastAPI = create_app(settings, opener=given)
+    app: FastAPI = create_app(given, opener=opened)
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     config = uvicorn.Config(
-        app, host=settings.host, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1
+        app, host=given.host, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1
     )
     server = Server(config, port.set_result)
     serving = asyncio.create_task(server.serve(), name="http")

@@ -110,7 +110,7 @@ def question(story: Account) -> None:
     out = Console(stderr=True, highlight=False)
     out.print(Text.assemble(("Incident ", "bold"), story.id, "  ", _status(story.status), "  ", str(story.target)))
     if story.diagnosis is not None:
-        out.print(Text(story.diagnosis.sentence), soft_wrap=True)
+        out.print(Text(story.diagnosis.sentence), soft_wrap=not out.is_terminal)
     _section(out, "Plan", [_plan(story)])
     if story.question is not None:
         _section(out, "Waits for a person", [Text(_asked(story.question)), Text(f"Plan {story.question.plan_hash}.")])
@@ -134,11 +134,14 @@ def undone(report: UndoReport, *, namespace: str | None, as_json: bool) -> None:
     out = _out()
     for step in report.steps:
         code = f" [{step.code}]" if step.code else ""
-        out.print(Text.assemble(f"{step.tool} {step.target}: {step.sentence}", (code, "yellow")), soft_wrap=True)
-    out.print(Text(report.sentence), soft_wrap=True)
+        out.print(
+            Text.assemble(f"{step.tool} {step.target}: {step.sentence}", (code, "yellow")),
+            soft_wrap=not out.is_terminal,
+        )
+    out.print(Text(report.sentence), soft_wrap=not out.is_terminal)
     if report.complete and report.steps and namespace:
         hint = f"What was healed may fail again and be healed again; `selfheal pause {namespace} --for 2h` prevents it."
-        out.print(Text(hint), soft_wrap=True)
+        out.print(Text(hint), soft_wrap=not out.is_terminal)
 
 
 def pauses(found: Sequence[PauseView], *, as_json: bool) -> None:
@@ -164,7 +167,10 @@ def audit(lines: Sequence[AuditLine], *, as_json: bool) -> None:
         return
     out = _out()
     for line in lines:
-        out.print(Text.assemble((f"{line.seq:>6} {line.incident_id or '-':<12} ", "dim"), _line(line)), soft_wrap=True)
+        out.print(
+            Text.assemble((f"{line.seq:>6} {line.incident_id or '-':<12} ", "dim"), _line(line)),
+            soft_wrap=not out.is_terminal,
+        )
     if not lines:
         out.print("The trail is empty.")
 
@@ -186,7 +192,7 @@ def account(story: Account, *, as_json: bool, full: bool = False) -> None:
         return
     out = _out()
     out.print(Text.assemble(("Incident ", "bold"), story.id, "  ", _status(story.status), "  ", str(story.target)))
-    out.print(Text(story.headline), soft_wrap=True)
+    out.print(Text(story.headline), soft_wrap=not out.is_terminal)
     if full:
         _section(out, "What was seen", [_signal_line(story)])
     if story.diagnosis is not None:
@@ -211,7 +217,7 @@ def view(seen: ObjectView, *, as_json: bool) -> None:
         _dump(seen)
         return
     out = _out()
-    out.print(Text(seen.sentence), soft_wrap=True)
+    out.print(Text(seen.sentence), soft_wrap=not out.is_terminal)
     if seen.root is not None and seen.root != seen.object:
         _section(out, "Belongs to", [Text(str(seen.root))])
     if seen.signals:
@@ -289,7 +295,7 @@ def _plan(story: Account) -> Text:
 def _actions(story: Account) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("WHEN", "ACTION", "TARGET", "STATE", "NOTE"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold", no_wrap=name in {"WHEN", "STATE"})
     for action in story.actions:
         table.add_row(
             f"{_utc(action.intended_at):%H:%M:%S}",

@@ -209,9 +209,10 @@ class ServiceHealer(NoHealer):
             )
 
     def _environment(self) -> dict[str, str]:
-        inherited = {
-            k: v for k, v in os.environ.items() if not k.startswith("SELFHEAL_") or k.startswith("SELFHEAL_CLUSTER_")
-        }
+        """The caller's environment but for its settings; those of the model are kept, so that a model, or one that is
+        down, can be tried under the same faults."""
+        kept = ("SELFHEAL_CLUSTER_", "SELFHEAL_LLM_", "SELFHEAL_REASONER")
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("SELFHEAL_") or k.startswith(kept)}
         return {
             **inherited,
             "SELFHEAL_HOST": "127.0.0.1",

@@ -181,3 +181,28 @@ def test_hostile_text_costs_linear_time(text: str) -> None:
     began = time.process_time()
     redact(text)
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("line", "leaks"),
+    [
+        ("starting in prod mode with token canary-9f3b-never-shown", "canary"),
+        ("login with password hunter22x", "hunter22x"),
+        ("using api key AbCdEf12345", "AbCdEf12345"),
+    ],
+)
+def test_a_value_in_prose_is_hidden(line: str, leaks: str) -> None:
+    assert leaks not in redact(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "couldn't find key TOKEN_V2 in Secret shop/web-secret-2",
+        "the token expired yesterday",
+        "password incorrect for user",
+        'secret "web-settings-v2" not found',
+    ],
+)
+def test_prose_about_secrets_stays_readable(line: str) -> None:
+    assert redact(line) == line
