@@ -7,7 +7,7 @@ SCENARIOS ?= ci
 LANES     ?= 6
 CLUSTER_FLAGS ?=
 
-.PHONY: help setup test unit check fmt lock run studio cluster-up cluster-down cluster-status cluster-test clean
+.PHONY: help setup demo test unit check fmt lock run studio cluster-up cluster-down cluster-status cluster-test clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -46,6 +46,9 @@ lock: ## Pin the dependencies again (needs uv)
 	  --output-file requirements/base.txt requirements/base.in
 	uv pip compile --universal --generate-hashes --python-version 3.11 --quiet --custom-compile-command "make lock" \
 	  --output-file requirements/dev.txt requirements/dev.in
+
+demo: $(STAMP) ## See it heal: a simulated cluster, six faults, no key, about a minute
+	@$(BIN)/python -m evals.demo $(DEMO_FLAGS)
 
 run: $(STAMP) ## The service, with the settings of the environment and .env
 	$(BIN)/selfheal serve

@@ -14,16 +14,13 @@ from pathlib import Path
 
 BEGAN = time.monotonic()
 """Before the imports that take long: the total that is told counts them."""
-SLOWEST, FASTEST, DEFAULT_SPEED = 1.0, 30.0, 10.0
+SLOWEST, FASTEST, DEFAULT_SPEED = 1.0, 30.0, 5.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the answer is the exit code."""
     given = _parser().parse_args(arguments)
     from evals.demo.faults import FAULTS, RIDDLE, named
-    from evals.demo.run import Options, run
-    from server.settings import SettingsError
-
     if given.list:
         for fault in (*FAULTS, RIDDLE):
             print(f"{fault.name:<10} {fault.title}{' (told where a model is configured)' if fault.is_riddle else ''}")
@@ -33,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyError as unknown:
         print(f"there is no fault {unknown}; there are {', '.join(f.name for f in (*FAULTS, RIDDLE))}", file=sys.stderr)
         return 2
+    from evals.demo.run import Options, run  # late: a list or a wrong name is answered at once
+    from server.settings import SettingsError
+
     options = Options(
         faults=faults,
         speed=given.speed,

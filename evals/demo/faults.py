@@ -29,6 +29,7 @@ from evals.demo.shop import (
     settings,
 )
 from evals.simulator import Simulator
+from evals.simulator.objects import is_ready, name_of
 from graph.plan import Status
 from tools.jsontypes import JsonObject, JsonValue, dig_list, dig_object
 
@@ -215,3 +216,7 @@ async def restore(sim: Simulator, fault: Fault) -> None:
     if fault.workload is CACHE:
         sim.registry.by_image[CACHE.image] = SMALL_CACHE
     await sim.apply([settings(RIGHT_MODE), fault.workload.manifest()])
+    if fault.workload is DB:
+        for pod in sim.pods(NAMESPACE, app=DB.name):
+            if not is_ready(pod):
+                sim.api.delete(sim.kind("Pod"), NAMESPACE, name_of(pod))

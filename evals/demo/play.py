@@ -124,6 +124,7 @@ class Play:
         for _ in range(self._looks(ENDS_WITHIN)):
             account = await self._account(incident)
             await self._tell(incident, began)
+            self.screen.mark(fault.workload, account.status)
             if not account.is_open:
                 return account
             if account.question is not None and not is_answered:

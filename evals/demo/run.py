@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -17,7 +18,7 @@ from itertools import groupby
 from pathlib import Path
 
 from evals.demo.faults import FAULTS, RIDDLE, Fault
-from evals.demo.play import Chapter, Play
+from evals.demo.play import Chapter, Play, Stuck
 from evals.demo.screen import Screen
 from evals.demo.script import script
 from evals.demo.shop import WORKLOADS
@@ -57,12 +58,16 @@ async def run(options: Options) -> int:
             screen.say(
                 "", "First the shop runs for half a minute: what ran that long without a restart is last known good ..."
             )
-            chapters = await _tell(screen, stage, model, options)
+            try:
+                chapters = await _tell(screen, stage, model, options)
+            except (Stuck, TimeoutError) as error:
+                screen.failed(f"The story cannot go on: {error}.  The service's log is {folder / 'service.log'}")
+                return 1
             is_well = _sum_up(screen, stage, chapters, seconds=time.monotonic() - options.began)
             if options.stay:
-                await _stay(screen, stage, model, options)
+                await _stay(screen, stage, model, options, chapters)
             else:
-                _leave(screen, stage)
+                _leave(screen, stage, chapters)
     return 0 if is_well else 1
 
 
@@ -108,7 +113,7 @@ def _introduce(screen: Screen, stage: Stage, model: Settings | None, *, observe:
         ("cluster", f"{stage.sim.url}: API server, controllers, scheduler, 2 kubelets, all simulated here"),
         ("shop", ", ".join(f"{w.kind} {w.name}" for w in WORKLOADS)),
         ("selfheal", "the real service, with the rights of deploy/manifests and no more"),
-        ("policy", "shop: auto; set_resources: approve; payments is protected"),
+        ("policy", "shop: auto; set_resources: approve; payments is protected; 30 s cooldown instead of 300 s"),
         ("reasoner", reasoner),
         ("time", time_told),
         ("settling", f"a recovery must last {SETTLE_SECONDS:g} s here; the service's default is 30 s"),
@@ -143,13 +148,21 @@ def _row(chapter: Chapter) -> tuple[str, str, str, str, str]:
     )
 
 
-def _leave(screen: Screen, stage: Stage) -> None:
+def _leave(screen: Screen, stage: Stage, chapters: list[Chapter]) -> None:
     """How to look at what is left when the cluster is gone."""
     screen.title("Look further")
-    screen.commands([*_of_ledger(stage), ("the cluster again, up until Ctrl-C", "make demo DEMO_FLAGS=--stay")])
+    again = f"{_program('python')} -m evals.demo --stay"
+    screen.commands(
+        [
+            *_of_ledger(stage, chapters),
+            ("cluster and service that stay up, for kubectl --kubeconfig and curl", again),
+        ]
+    )
 
 
-async def _stay(screen: Screen, stage: Stage, model: Settings | None, options: Options) -> None:
+async def _stay(
+    screen: Screen, stage: Stage, model: Settings | None, options: Options, chapters: list[Chapter]
+) -> None:
     """Keep cluster and service up until the process is interrupted."""
     async with _healer(stage, model, is_scripted=False, observe=options.observe) as healer:
         kubectl = f"kubectl --kubeconfig {stage.kubeconfig}"
@@ -161,18 +174,29 @@ async def _stay(screen: Screen, stage: Stage, model: Settings | None, options: O
                 ("break something", f"{kubectl} set image deployment/web web=registry.invalid/shop/web:9"),
                 ("the incidents", f"curl {bearer} {healer.url}/incidents"),
                 ("one of them, as it is written", f"curl -N {bearer} {healer.url}/incidents/ID/events"),
-                *_of_ledger(stage),
+                *_of_ledger(stage, chapters),
             ]
         )
-        await asyncio.Event().wait()
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        await stop.wait()
 
 
-def _of_ledger(stage: Stage) -> list[tuple[str, str]]:
+def _of_ledger(stage: Stage, chapters: list[Chapter]) -> list[tuple[str, str]]:
     here = f"--state-dir {stage.state_dir}"
-    selfheal = Path(sys.executable).with_name("selfheal")
+    selfheal = _program("selfheal")
+    newest = next((c.account.id for c in reversed(chapters) if c.account is not None), "ID")
     return [
         ("all incidents", f"{selfheal} incidents {here}"),
-        ("one incident, with its writes", f"{selfheal} explain ID {here}"),
+        ("the last one, with its plan and its writes", f"{selfheal} explain {newest} {here}"),
         ("the audit trail, checked", f"{selfheal} audit --verify {here}"),
         ("the service's log", f"{stage.folder / 'service.log'}"),
     ]
+
+
+def _program(name: str) -> str:
+    """A program beside this Python, as short as it can be typed here."""
+    path = Path(sys.executable).with_name(name)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
+from rich import box
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.padding import Padding
@@ -60,6 +61,7 @@ class Screen:
         elif self.out.width > WIDEST:
             self.out = Console(file=sys.stdout, highlight=False, width=WIDEST)
         self._now = ""
+        self._marks: dict[str, str] = {}
 
     @contextlib.asynccontextmanager
     async def table(self, stage: Stage) -> AsyncGenerator[None]:
@@ -85,6 +87,10 @@ class Screen:
     def now(self, what: str) -> None:
         """What is going on, for the line above the live table."""
         self._now = what
+
+    def mark(self, workload: Workload, status: str) -> None:
+        """How its newest incident stands, for the live table."""
+        self._marks[workload.name] = status
 
     def title(self, text: str) -> None:
         """The head of a chapter."""
@@ -151,6 +157,10 @@ class Screen:
         mark = ("OK ", "bold green") if as_expected else ("NOT AS IT SHOULD BE ", "bold red")
         self._print(Text.assemble(mark, (status.upper(), f"bold {COLOURS.get(status, '')}".strip()), f"  {sentence}"))
 
+    def failed(self, sentence: str) -> None:
+        """Why it ends here."""
+        self._print(Text(sentence, "bold red"))
+
     def summary(self, rows: Sequence[tuple[str, str, str, str, str]]) -> None:
         """The end of all chapters: fault, workload, end, time to heal, what was special."""
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -174,12 +184,15 @@ class Screen:
             title_justify="left",
             title_style="dim",
             header_style="bold",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
             expand=True,
         )
-        for name in ("WORKLOAD", "READY", "IMAGE", "PODS"):
-            table.add_column(name, no_wrap=name != "PODS")
+        for name, ratio in (("WORKLOAD", 4), ("READY", 1), ("IMAGE", 3), ("PODS", 6), ("INCIDENT", 2)):
+            table.add_column(name, ratio=ratio, no_wrap=True, min_width=len(name))
         for workload in WORKLOADS:
-            table.add_row(*_row(stage, workload))
+            mark = self._marks.get(workload.name, "-")
+            table.add_row(*_row(stage, workload), Text(mark, COLOURS.get(mark, "dim")))
         return table
 
 

@@ -42,6 +42,7 @@ namespaces:
 protected:
   objects: ["shop/Deployment/payments"]   # looked at, never touched
 limits:
+  cooldown_seconds: 30                    # 300 by default; what is broken twice in a demo is healed twice
   plans:
     namespace: {count: 6, seconds: 60}    # six faults in minutes are a demo, not a bad week
 """

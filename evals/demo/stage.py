@@ -12,6 +12,7 @@ import contextlib
 import secrets
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -146,7 +147,7 @@ async def _give_history(sim: Simulator) -> None:
 
     for image in (CART.image, OLD_CART):
         await sim.apply(CART.manifest(image))
-        await sim.until(lambda image=image: knows(image), seconds=60)
+        await sim.until(partial(knows, image), seconds=60)
     await sim.apply(CART.manifest())
 
 
@@ -225,11 +226,14 @@ async def _served(given: Settings, service: Service) -> AsyncGenerator[str]:
     server = Server(config, port.set_result)
     serving = asyncio.create_task(server.serve(), name="http")
     try:
-        await asyncio.wait([serving, port], return_when=asyncio.FIRST_COMPLETED)
-        if not port.done():
-            serving.result()
-            raise RuntimeError("the HTTP server ended before it listened; its log says why")
-        yield f"http://127.0.0.1:{port.result()}"
+        serving.add_done_callback(lambda _: port.cancel())
+        try:
+            listening = await port
+        except asyncio.CancelledError:
+            if serving.done():
+                raise RuntimeError("the HTTP server ended before it listened; the log says why") from None
+            raise
+        yield f"http://127.0.0.1:{listening}"
     finally:
         server.should_exit = True
         await serving

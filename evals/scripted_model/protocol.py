@@ -29,7 +29,7 @@ def fault_of(body: JsonObject) -> str | None:
     return _history_fault(messages) or _tools_fault(body) or _format_fault(body)
 
 
-def strict_fault(  # noqa: PLR0911 - one line per rule
+def strict_fault(
     schema: JsonValue, place: str = "schema", depth: int = 0
 ) -> str | None:
     """Why `schema` is outside the strict subset; None when it is inside."""

@@ -68,7 +68,7 @@ class StoppingProxy:
         app = web.Application(client_max_size=64 * 1024**2)
         app.router.add_route("*", "/{tail:.*}", self._forward)
         # The client dies while its request is in here: the handler must live on to see what the hook decided.
-        self._runner = web.AppRunner(app, handler_cancellation=False)
+        self._runner = web.AppRunner(app, handler_cancellation=False, shutdown_timeout=1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()

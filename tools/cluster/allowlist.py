@@ -266,7 +266,7 @@ def _read_query(query: str) -> tuple[bool, bool] | None:
     return bool(watch), bool(dry_run)
 
 
-def _verb(method: str, *, named: bool, sub: bool, watch: bool) -> Verb | None:  # noqa: PLR0911 - one line per verb
+def _verb(method: str, *, named: bool, sub: bool, watch: bool) -> Verb | None:
     match method:
         case "GET" if named:
             return None if watch else "get"

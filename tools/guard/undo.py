@@ -108,7 +108,7 @@ class Undoer:
         sentence = f"There is nothing to take back: a controller restores by itself what {intent.tool} did."
         return UndoneBy(by="controller", sentence=sentence)
 
-    async def _once(  # noqa: PLR0911 - one return for each thing the read may show
+    async def _once(
         self, intent: Intent, inverse: Inverse
     ) -> Undoing | None:
         """One try; None when somebody else wrote in between."""
@@ -130,7 +130,7 @@ class Undoer:
             return no(ReasonCode.ROLLBACK_CONFLICT, what)
         return await self._swap(intent, inverse, live, earlier)
 
-    async def _swap(  # noqa: PLR0911 - one return for each way it can end
+    async def _swap(
         self, intent: Intent, inverse: Inverse, live: JsonObject, earlier: ActionRecord | None
     ) -> Undoing | None:
         """Pause, dry run, intent, call, outcome.  None on a conflict."""

@@ -174,7 +174,7 @@ class Reads:
         return "\n".join(lines) or "the namespace has neither quota nor limit range"
 
 
-async def _answered(read: Awaitable[str]) -> Answer:  # noqa: PLR0911 - one line per kind of failure
+async def _answered(read: Awaitable[str]) -> Answer:
     """Errors as answers: what other arguments may cure, and what they may not."""
     try:
         return facts(await read)

@@ -7,13 +7,11 @@ the two files wins, and migrations run under the writer's lock.
 
 from __future__ import annotations
 
-import asyncio
 import os
-import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from sqlalchemy import Connection, event, text
@@ -36,8 +34,6 @@ _EVERY_CONNECTION = (
     "PRAGMA journal_size_limit = 67108864",
 )
 _READERS = 4
-FRESH = "ledger"
-"""Name of a file that is still being made."""
 
 
 async def open_store(url: str) -> Store:
@@ -55,9 +51,10 @@ async def open_store(url: str) -> Store:
         return await _migrated(_connect_server(parsed))
     path = _sqlite_path(parsed)
     try:
-        if not await asyncio.to_thread(_is_there, path):
+        _refuse_lost_database(path)
+        if not path.exists():
             await _make(path)
-        await asyncio.to_thread(_refuse_no_database, path)
+        _refuse_no_database(path)
     except OSError as error:
         raise LedgerError(f"the ledger {path} cannot be opened ({error}): make its folder writable") from error
     return await _migrated(_connect_file(path))
@@ -71,14 +68,13 @@ def _sqlite_path(url: URL) -> Path:
     return Path(url.database).absolute()
 
 
-def _is_there(path: Path) -> bool:
-    """Whether there is a database.  A log without its database must not be played into a new one."""
+def _refuse_lost_database(path: Path) -> None:
+    """A log without its database must not be played into a new one."""
     log = path.with_name(path.name + "-wal")
     if log.exists() and log.stat().st_size > 0 and not path.exists():
         raise StoreCorrupt(
             f"the ledger {path} is gone but its write-ahead log is there: restore the file beside its log"
         )
-    return path.exists()
 
 
 def _refuse_no_database(path: Path) -> None:
@@ -91,25 +87,13 @@ def _refuse_no_database(path: Path) -> None:
 
 async def _make(path: Path) -> None:
     """Build a complete store aside and link it into place; losing that race to another process is as good."""
-    folder = await asyncio.to_thread(_begin, path)
-    try:
-        await (await _migrated(_connect_file(folder / FRESH))).close()
-        await asyncio.to_thread(_put_in_place, folder / FRESH, path)
-    finally:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-
-
-def _begin(path: Path) -> Path:
-    """A new folder beside `path` with an empty file in it that only we can read."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = Path(mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    os.close(os.open(folder / FRESH, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    return folder
-
-
-def _put_in_place(fresh: Path, path: Path) -> None:
-    with suppress(FileExistsError):
-        os.link(fresh, path)
+    with TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+        fresh = Path(folder) / "ledger"
+        os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        await (await _migrated(_connect_file(fresh))).close()
+        with suppress(FileExistsError):
+            os.link(fresh, path)
     _flush_folder(path.parent)
 
 

@@ -679,7 +679,7 @@ async def test_closing_ends_a_watch_that_waits() -> None:
         cluster = await Cluster.at(server.url, allowlist=RULES)
         lines = cluster.watch(POD, resource_version="1")
         waiting = asyncio.ensure_future(anext(lines))
-        while not server.requests:  # noqa: ASYNC110 - the other side of a socket
+        while not server.requests:
             await asyncio.sleep(0.002)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
