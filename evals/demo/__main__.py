@@ -21,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the answer is the exit code."""
     given = _parser().parse_args(arguments)
     from evals.demo.faults import FAULTS, RIDDLE, named
+
     if given.list:
         for fault in (*FAULTS, RIDDLE):
             print(f"{fault.name:<10} {fault.title}{' (told where a model is configured)' if fault.is_riddle else ''}")

@@ -29,9 +29,7 @@ def fault_of(body: JsonObject) -> str | None:
     return _history_fault(messages) or _tools_fault(body) or _format_fault(body)
 
 
-def strict_fault(
-    schema: JsonValue, place: str = "schema", depth: int = 0
-) -> str | None:
+def strict_fault(schema: JsonValue, place: str = "schema", depth: int = 0) -> str | None:
     """Why `schema` is outside the strict subset; None when it is inside."""
     if depth > _MAX_DEPTH:
         return f"{place}: nested deeper than {_MAX_DEPTH}"

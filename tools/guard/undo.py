@@ -108,9 +108,7 @@ class Undoer:
         sentence = f"There is nothing to take back: a controller restores by itself what {intent.tool} did."
         return UndoneBy(by="controller", sentence=sentence)
 
-    async def _once(
-        self, intent: Intent, inverse: Inverse
-    ) -> Undoing | None:
+    async def _once(self, intent: Intent, inverse: Inverse) -> Undoing | None:
         """One try; None when somebody else wrote in between."""
         live = await self._observer.live(intent.target)
         if isinstance(live, Missing):
