@@ -78,6 +78,8 @@ async def settled(incident: Incident, ports: Ports, *, after_undo: bool = False)
     deadline = ports.clock.now() + ports.timing.confirm
     while True:
         evidence = await gather(incident, ports)
+        if after_undo:
+            evidence = without_undone(evidence)
         waiting = [s for s in evidence.signals if not s.confirmed]
         now = ports.clock.now()
         is_quiet = not waiting and not (after_undo and is_moving(evidence))
@@ -86,6 +88,15 @@ async def settled(incident: Incident, ports: Ports, *, after_undo: bool = False)
         due = min((s.due_at for s in waiting if s.due_at is not None), default=deadline)
         pause = max(timedelta(milliseconds=50), min(due, deadline) - now)
         await ports.mirror.changed(incident.target.namespace, min(pause, ports.timing.look))
+
+
+def without_undone(evidence: Evidence) -> Evidence:
+    """Without the signals of a revision that was just taken back: its last pods say nothing of what runs now; pure."""
+    work = evidence.workload
+    if work is None or is_complete(work):
+        return evidence
+    kept = tuple(s for s in evidence.signals if s.revision is None or s.revision == work.revision_hash)
+    return evidence.model_copy(update={"signals": kept})
 
 
 def is_moving(evidence: Evidence) -> bool:

@@ -38,7 +38,6 @@ def undo(source: PortsSource) -> Node:
                 return {"undo": stopped.model_dump(mode="json"), "failed": _merge(state, failed)}
             sentences.append(result.sentence)
         done = Undone(sentence=" ".join(sentences), at=ports.clock.now())
-        await tell(ports, incident.id, "undo", done.sentence)
         return {"undo": done.model_dump(mode="json"), "failed": _merge(state, failed)}
 
     return take_back
