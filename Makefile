@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-SCENARIOS ?= ci
+SCENARIOS ?= all
 LANES     ?= 6
 CLUSTER_FLAGS ?=
 
@@ -66,7 +66,7 @@ cluster-status: $(STAMP)
 	$(BIN)/python -m tests.cluster.harness status
 
 # A machine that cannot hold the cluster skips, loudly and counted; in CI that is a failure.
-cluster-test: $(STAMP) ## Heal real faults on the real Kubernetes (SCENARIOS=ci|all|name,name LANES=6)
+cluster-test: $(STAMP) ## Heal real faults on the real Kubernetes (SCENARIOS=all|ci|name,name LANES=6)
 	@$(BIN)/python -m tests.cluster.harness up $(CLUSTER_FLAGS); code=$$?; \
 	if [ $$code -eq 3 ] && [ -z "$$CI" ]; then \
 	  echo "cluster-test: 0 passed, 0 failed, $$(ls tests/cluster/scenarios/*.yaml | wc -l) skipped"; exit 0; \

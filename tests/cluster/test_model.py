@@ -125,7 +125,7 @@ async def test_a_plan_that_makes_it_worse_is_undone_exactly_and_thought_over(tmp
         replies: list[JsonObject] = [
             ENOUGH,
             {"json": plan(workload(cluster, "rollback_workload", to_revision=2))},
-            {"json": plan(workload(cluster, "rollback_workload", to_revision=1))},
+            {"json": plan(workload(cluster, "rollback_workload", to_revision=1)), "times": "always"},
         ]
         async with healer(cluster, tmp_path, replies, reasoner="model") as (running, _):
             account = await ended(running)
