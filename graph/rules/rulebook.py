@@ -39,7 +39,7 @@ def diagnose(
     case = Case(evidence, evidence.workload, tried, now)
     if not case.signals:
         return _nothing_certain(evidence, now)
-    answers: list[tuple[Rule, Answer]] = []
+    answers: list[tuple[Rule, Hopeless | Unclear]] = []
     for rule in rules:
         answer = rule.judge(case)
         if isinstance(answer, Remedy):
@@ -90,7 +90,7 @@ def _pins(steps: Iterable[Step], scope: Iterable[Pin]) -> tuple[Pin, ...] | None
     return tuple(known[target] for target in targets)
 
 
-def _without_remedy(answers: Sequence[tuple[Rule, Answer]], case: Case) -> NoPlan:
+def _without_remedy(answers: Sequence[tuple[Rule, Hopeless | Unclear]], case: Case) -> NoPlan:
     for rule, answer in answers:
         match answer:
             case Hopeless(advice=advice):
@@ -100,8 +100,6 @@ def _without_remedy(answers: Sequence[tuple[Rule, Answer]], case: Case) -> NoPla
                 if case.tried:
                     reason = f"What the rules know was tried. {question}"
                 return _no_plan(ReasonCode.NO_RULE, reason, _diagnosis(rule, answer))
-            case Remedy():  # pragma: no cover - remedies never get here
-                continue
     return _no_plan(ReasonCode.NO_RULE, "No rule knows this case.")
 
 

@@ -29,7 +29,7 @@ OWN_PREFIX = "selfheal.dev/"
 """Annotations under this prefix are our marks; they never count as a difference."""
 
 
-class Action(BaseModel):
+class Action(BaseModel, ABC):
     """One typed operation.  Subclasses add a `Literal` tag `action` and their arguments; nothing else gets in."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,9 +40,9 @@ class Action(BaseModel):
         return str(self.model_dump(include={"action"})["action"])
 
     @property
+    @abstractmethod
     def target(self) -> ObjectRef:
         """The object that is written."""
-        raise NotImplementedError
 
     @property
     def digest(self) -> str:

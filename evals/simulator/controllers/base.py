@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from evals.simulator.api.core import Api
@@ -14,7 +15,7 @@ Key = tuple[str, str]
 """Namespace and name."""
 
 
-class Controller:
+class Controller(ABC):
     """Base of the controllers: `watches` maps a store key to the objects to look at again for a change."""
 
     name = "controller"
@@ -27,9 +28,9 @@ class Controller:
         """Which objects of `key` a change of another resource concerns."""
         return []
 
+    @abstractmethod
     def sync(self, namespace: str, name: str) -> None:
         """Bring the world closer to what the object says.  The object may be gone."""
-        raise NotImplementedError
 
     def later(self, namespace: str, name: str, seconds: float) -> None:
         """Look again after so many seconds."""
