@@ -44,6 +44,22 @@ class Family(StrEnum):
     """A pod ended in phase Failed and stays until somebody deletes it."""
     ROLLOUT = "rollout"
     """A rollout does not come to its end and nothing more exact is known."""
+    SERVICE = "service"
+    """A Service leads nowhere, or to the wrong place."""
+    DRIFT = "drift"
+    """An object is not as it was declared, or is gone although something needs it."""
+    SCALING = "scaling"
+    """A replica count is not what it should be, or its autoscaler cannot work."""
+    BATCH = "batch"
+    """A Job or CronJob does not do its work."""
+    STORAGE = "storage"
+    """A volume claim is not bound."""
+    DISRUPTION = "disruption"
+    """A disruption budget stands in the way of a drain for ever."""
+    NODE = "node"
+    """A node is away, under pressure, or closed to pods that need it."""
+    STUCK = "stuck"
+    """An object that was deleted does not go."""
     REQUESTED = "requested"
     """Somebody asked for a look; no detector has spoken."""
 
@@ -77,6 +93,40 @@ class Reason(StrEnum):
     """A pod with a controller ended in phase Failed (evicted, out of ephemeral storage, node shutdown)."""
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
     """The rollout made no progress within its deadline."""
+    SERVICE_WITHOUT_ENDPOINTS = "SERVICE_WITHOUT_ENDPOINTS"
+    """A Service selects no pod at all, while pods run that it could have meant."""
+    SERVICE_PORT_MISSING = "SERVICE_PORT_MISSING"
+    """A Service leads to a port that none of the pods it selects offers."""
+    SERVICE_WRONG_PODS = "SERVICE_WRONG_PODS"
+    """A Service leads to pods of another owner than before, or of several that do not belong together."""
+    DRIFTED = "DRIFTED"
+    """A live object differs from its declared state."""
+    OBJECT_MISSING = "OBJECT_MISSING"
+    """A declared object is gone, or one that was known good and that something running still needs."""
+    SCALED_TO_ZERO = "SCALED_TO_ZERO"
+    """A workload that a Service leads to was set to zero replicas."""
+    ROLLOUT_PAUSED = "ROLLOUT_PAUSED"
+    """A Deployment is paused while its template waits to be rolled out."""
+    AUTOSCALER_UNABLE = "AUTOSCALER_UNABLE"
+    """An autoscaler says that it cannot read its metrics or cannot scale its target."""
+    JOB_FAILED = "JOB_FAILED"
+    """A Job ended in failure: its deadline or its tries are used up."""
+    JOB_HUNG = "JOB_HUNG"
+    """A Job of a CronJob runs many times longer than its schedule allows, and keeps later ones from starting."""
+    CRONJOB_SUSPENDED = "CRONJOB_SUSPENDED"
+    """A CronJob that used to run is suspended."""
+    CLAIM_UNBOUND = "CLAIM_UNBOUND"
+    """A volume claim that a pod waits for stays Pending."""
+    EVICTION_BLOCKED = "EVICTION_BLOCKED"
+    """A disruption budget allows no eviction even when every pod is healthy."""
+    NODE_NOT_READY = "NODE_NOT_READY"
+    """A node's kubelet no longer reports, or reports that it is not ready."""
+    NODE_PRESSURE = "NODE_PRESSURE"
+    """A node reports that memory, disk or process ids run out."""
+    NODE_CLOSED = "NODE_CLOSED"
+    """A node is cordoned or tainted, and pods that would fit it find no place."""
+    DELETION_STUCK = "DELETION_STUCK"
+    """An object was deleted and stays, because a finalizer is never removed."""
     REQUESTED = "REQUESTED"
     """Somebody asked for a look."""
 
@@ -224,6 +274,58 @@ class CandidateRevert(Value):
     """Pod Security settings that going there would loosen; a person must agree to that."""
 
 
+class Operation(StrEnum):
+    """What a way back does to an object."""
+
+    REVERT = "revert"
+    """Fields of a live object are put back."""
+    RESTORE = "restore"
+    """An object that is gone is made again."""
+    REMOVE = "remove"
+    """An object that came after the last known good is taken away."""
+
+
+class VersionSource(StrEnum):
+    """Where the knowledge of how an object should be comes from; the first outranks the second."""
+
+    DESIRED = "desired"
+    """Declared by people in a folder or repository of manifests."""
+    LAST_KNOWN_GOOD = "last_known_good"
+    """As it was when the workload that uses it was verified healthy."""
+
+
+class ObjectCandidate(Value):
+    """One way back for an object that is no workload revision: found by code, with what going there would change."""
+
+    ref: ObjectRef
+    uid: str | None
+    """The life it has now; None when it is gone."""
+    operation: Operation
+    version: str = ""
+    """Digest of the manifest that would be put back; empty for a removal."""
+    source: VersionSource
+    changes: tuple[FieldChange, ...] = Field(default=(), max_length=40)
+    """Fields that would change, redacted; empty for a removal."""
+    truncated: bool = False
+    changed_at: datetime | None = None
+    """When the journal saw it leave that version; None when it changed before we looked."""
+    changed_by: str = Field(default="", max_length=120)
+    """Who wrote it last, by field manager: a hint."""
+    relation: str = Field(default="", max_length=160)
+    """How the incident's target depends on it, such as `ConfigMap of container app`."""
+
+
+class SubjectFacts(Value):
+    """The target of an incident that is no workload: a Service, a node, a claim, a CronJob."""
+
+    ref: ObjectRef
+    uid: str
+    generation: int | None
+    lines: tuple[str, ...] = Field(default=(), max_length=20)
+    """What its spec and status say that matters here, one fact a line, redacted."""
+    deleting: bool = False
+
+
 class EventFacts(Value):
     """One Kubernetes Event about the target or its pods: a hint, never proof."""
 
@@ -267,6 +369,10 @@ class Evidence(Value):
     """What the detectors say now; an incident whose signals are all gone needs nothing."""
     candidates: tuple[CandidateRevert, ...] = Field(default=(), max_length=10)
     """Best first; empty when there is no earlier revision."""
+    subject: SubjectFacts | None = None
+    """The target, when it is no workload with pods; None when it is gone, too."""
+    objects: tuple[ObjectCandidate, ...] = Field(default=(), max_length=20)
+    """Ways back for the objects that the target depends on, or for the target itself; the newest change first."""
     rollout_is_recent: bool = False
     """The failing pods belong to the updating revision: the trouble follows a rollout."""
     events: tuple[EventFacts, ...] = Field(default=(), max_length=30)

@@ -1,10 +1,10 @@
-"""The kinds we read, as small structs: pods, nodes, services and events, and how any kind is decoded.
+"""The kinds we read, as small structs: pods, nodes and events, and how any kind is decoded.
 
 The rule: only fields somebody reads, null and unknown fields tolerated (see `structs`), environment values never kept
 (they may be secrets): names and references only.
 
-Neighbours: `workloads` has the controllers' kinds, and is re-exported here; `reflector` and `mirror` hold these
-objects.  Field meanings: https://kubernetes.io/docs/reference/kubernetes-api/
+Neighbours: `workloads` has the controllers' kinds, and is re-exported here; `documents` the kinds kept whole;
+`reflector` and `mirror` hold these objects.  Field meanings: https://kubernetes.io/docs/reference/kubernetes-api/
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Final, Generic, TypeAlias, TypeVar, cast
 import msgspec
 from msgspec import field
 
+from tools.cluster.documents import DOCUMENTS, Document, decode_document
 from tools.cluster.pods import (
     Container,
     ContainerPort,
@@ -41,7 +42,6 @@ from tools.cluster.resources import (
     NODE,
     POD,
     REPLICA_SET,
-    SERVICE,
     STATEFUL_SET,
     Resource,
 )
@@ -92,7 +92,6 @@ __all__ = [
     "Reference",
     "ReplicaSet",
     "ResourceNeeds",
-    "Service",
     "StatefulSet",
     "Taint",
     "Volume",
@@ -145,34 +144,6 @@ class Node(KubeObject, frozen=True, gc=False):
         """True while the Ready condition is True."""
         ready = condition(self.status.conditions, "Ready")
         return ready is not None and ready.status == "True"
-
-
-class ServicePort(Wire, frozen=True, gc=False):
-    """One port; `target_port` is a number or the name of a container port, and None means the same number."""
-
-    name: Lax[str] = ""
-    protocol: Lax[str] = "TCP"
-    port: Lax[int] = 0
-    target_port: int | str | None = None
-
-
-class ServiceSpec(Wire, frozen=True, gc=False):
-    """What the service selects; an empty selector means that somebody else fills its endpoints."""
-
-    type: Lax[str] = "ClusterIP"
-    selector: Lax[dict[str, str]] = field(default_factory=dict[str, str])
-    ports: Lax[tuple[ServicePort, ...]] = ()
-    cluster_ip: Lax[str] = field(default="", name="clusterIP")
-    external_name: Lax[str] = ""
-
-
-class Service(KubeObject, frozen=True, gc=False):
-    """A name for a set of pods."""
-
-    kind = SERVICE.kind
-    api_version = SERVICE.api_version
-
-    spec: Lax[ServiceSpec] = ServiceSpec()
 
 
 class ClusterEvent(KubeObject, frozen=True, gc=False):
@@ -269,6 +240,8 @@ def decoder_of(struct: type[T]) -> Decoder[T]:
     """The decoder of one struct type; ClusterEvent takes both API groups."""
     if struct is ClusterEvent:
         return cast("Decoder[T]", _EVENTS)
+    if issubclass(struct, Document):
+        return Decoder(struct.kind, lambda raw: decode_document(raw, struct))
     return Decoder(struct.kind, lambda raw: as_struct(raw, struct))
 
 
@@ -278,7 +251,7 @@ _Structs: TypeAlias = "dict[Resource, type[KubeObject]]"
 STRUCTS: Final[_Structs] = {
     POD: Pod,
     NODE: Node,
-    SERVICE: Service,
+    **{struct.resource: struct for struct in DOCUMENTS},
     EVENT: ClusterEvent,
     CORE_EVENT: ClusterEvent,
     DEPLOYMENT: Deployment,

@@ -80,6 +80,9 @@ SERVICE = Resource("", "v1", "services", "Service")
 CONFIG_MAP = Resource("", "v1", "configmaps", "ConfigMap")
 PVC = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 QUOTA = Resource("", "v1", "resourcequotas", "ResourceQuota")
+LIMIT_RANGE = Resource("", "v1", "limitranges", "LimitRange")
+SERVICE_ACCOUNT = Resource("", "v1", "serviceaccounts", "ServiceAccount")
+PERSISTENT_VOLUME = Resource("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
 CORE_EVENT = Resource("", "v1", "events", "Event")
 EVENT = Resource("events.k8s.io", "v1", "events", "Event")
 DEPLOYMENT = Resource("apps", "v1", "deployments", "Deployment")
@@ -91,6 +94,10 @@ JOB = Resource("batch", "v1", "jobs", "Job")
 CRON_JOB = Resource("batch", "v1", "cronjobs", "CronJob")
 HPA = Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
 PDB = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
+NETWORK_POLICY = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
+ROLE = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role")
+ROLE_BINDING = Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
+STORAGE_CLASS = Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False)
 ENDPOINT_SLICE = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 SELF_SUBJECT_ACCESS_REVIEW = Resource(
     "authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", namespaced=False
@@ -100,7 +107,8 @@ KNOWN: dict[str, Resource] = {
     r.kind: r
     for r in (
         POD, NODE, NAMESPACE, SERVICE, CONFIG_MAP, PVC, QUOTA, DEPLOYMENT, REPLICA_SET, STATEFUL_SET, DAEMON_SET,
-        CONTROLLER_REVISION, JOB, CRON_JOB, HPA, PDB, ENDPOINT_SLICE,
+        CONTROLLER_REVISION, JOB, CRON_JOB, HPA, PDB, ENDPOINT_SLICE, LIMIT_RANGE, SERVICE_ACCOUNT, NETWORK_POLICY,
+        ROLE, ROLE_BINDING, PERSISTENT_VOLUME, STORAGE_CLASS,
     )
 }  # fmt: skip
 """By kind, for object references that come in without a group; kinds that exist in two groups (Event) are left out."""

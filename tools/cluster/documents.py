@@ -1,0 +1,189 @@
+"""Kinds that are looked at whole: what a workload is wired to (settings, Services, budgets, quotas, roles).
+
+Each object is its metadata and its manifest as JSON, without `managedFields` and the copy that kubectl keeps: which of
+their fields matters is only known when something fails, so all of them are kept.  They are few beside pods; a manifest
+above `KEPT_BYTES` is kept by its digest alone (`is_cut`).
+
+Neighbours: `mirror` holds them, `tools.journal` remembers their versions, `graph.signals` judges them.  Controllers and
+pods, of which there are thousands, are small structs (`workloads`, `pods`).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final, TypeVar, cast
+
+import msgspec
+from msgspec import field
+
+from tools.cluster.resources import (
+    CONFIG_MAP,
+    ENDPOINT_SLICE,
+    HPA,
+    LIMIT_RANGE,
+    NETWORK_POLICY,
+    PDB,
+    PVC,
+    QUOTA,
+    ROLE,
+    ROLE_BINDING,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    Resource,
+)
+from tools.cluster.structs import KubeObject, ObjectMeta, as_struct
+from tools.jsontypes import JsonObject, digest
+
+KEPT_BYTES: Final = 65_536
+LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def _empty() -> JsonObject:
+    return {}
+
+
+class Document(KubeObject, frozen=True, gc=False):
+    """One object as its whole manifest.
+
+    `body` has apiVersion, kind, metadata and everything else the server sent, but not `managedFields` and the
+    last-applied annotation.  When `is_cut`, it has metadata only and `content` is what the digest was taken of.
+    """
+
+    resource: ClassVar[Resource]
+    body: JsonObject = field(default_factory=_empty)
+    is_cut: bool = False
+    content: str = ""
+    """Digest of everything but metadata and status: two objects with the same content say the same."""
+
+
+class ConfigMap(Document, frozen=True, gc=False):
+    """Settings."""
+
+    kind = CONFIG_MAP.kind
+    api_version = CONFIG_MAP.api_version
+    resource = CONFIG_MAP
+
+
+class Service(Document, frozen=True, gc=False):
+    """A name and port in front of pods."""
+
+    kind = SERVICE.kind
+    api_version = SERVICE.api_version
+    resource = SERVICE
+
+
+class EndpointSlice(Document, frozen=True, gc=False):
+    """Where a Service leads at this moment."""
+
+    kind = ENDPOINT_SLICE.kind
+    api_version = ENDPOINT_SLICE.api_version
+    resource = ENDPOINT_SLICE
+
+
+class HorizontalPodAutoscaler(Document, frozen=True, gc=False):
+    """Who owns a replica count."""
+
+    kind = HPA.kind
+    api_version = HPA.api_version
+    resource = HPA
+
+
+class PodDisruptionBudget(Document, frozen=True, gc=False):
+    """How many pods must stay."""
+
+    kind = PDB.kind
+    api_version = PDB.api_version
+    resource = PDB
+
+
+class PersistentVolumeClaim(Document, frozen=True, gc=False):
+    """Storage that is wanted."""
+
+    kind = PVC.kind
+    api_version = PVC.api_version
+    resource = PVC
+
+
+class ResourceQuota(Document, frozen=True, gc=False):
+    """What a namespace may use."""
+
+    kind = QUOTA.kind
+    api_version = QUOTA.api_version
+    resource = QUOTA
+
+
+class LimitRange(Document, frozen=True, gc=False):
+    """What a container of a namespace may ask for."""
+
+    kind = LIMIT_RANGE.kind
+    api_version = LIMIT_RANGE.api_version
+    resource = LIMIT_RANGE
+
+
+class NetworkPolicy(Document, frozen=True, gc=False):
+    """Who may talk to whom."""
+
+    kind = NETWORK_POLICY.kind
+    api_version = NETWORK_POLICY.api_version
+    resource = NETWORK_POLICY
+
+
+class Role(Document, frozen=True, gc=False):
+    """Rights within a namespace."""
+
+    kind = ROLE.kind
+    api_version = ROLE.api_version
+    resource = ROLE
+
+
+class RoleBinding(Document, frozen=True, gc=False):
+    """Who has those rights."""
+
+    kind = ROLE_BINDING.kind
+    api_version = ROLE_BINDING.api_version
+    resource = ROLE_BINDING
+
+
+class ServiceAccount(Document, frozen=True, gc=False):
+    """Who pods are to the API server."""
+
+    kind = SERVICE_ACCOUNT.kind
+    api_version = SERVICE_ACCOUNT.api_version
+    resource = SERVICE_ACCOUNT
+
+
+DOCUMENTS: Final[tuple[type[Document], ...]] = (
+    ConfigMap,
+    Service,
+    EndpointSlice,
+    HorizontalPodAutoscaler,
+    PodDisruptionBudget,
+    PersistentVolumeClaim,
+    ResourceQuota,
+    LimitRange,
+    NetworkPolicy,
+    Role,
+    RoleBinding,
+    ServiceAccount,
+)
+"""Every kind that is looked at whole."""
+
+D = TypeVar("D", bound=Document)
+
+
+def decode_document(raw: bytes | msgspec.Raw, struct: type[D]) -> D:
+    """Decode one object whole.  Raises msgspec.MsgspecError or RecursionError when the bytes do not fit."""
+    body = cast("JsonObject", msgspec.json.decode(raw, type=dict))
+    metadata = body.get("metadata")
+    if isinstance(metadata, dict):
+        metadata.pop("managedFields", None)
+        annotations = metadata.get("annotations")
+        if isinstance(annotations, dict):
+            annotations.pop(LAST_APPLIED, None)
+    else:
+        metadata = {}
+    content = digest({key: value for key, value in body.items() if key not in ("metadata", "status")})
+    meta = as_struct(msgspec.json.encode(metadata), ObjectMeta)
+    head: JsonObject = {"apiVersion": struct.api_version, "kind": struct.kind}
+    if len(bytes(raw)) > KEPT_BYTES:
+        return struct(metadata=meta, body={**head, "metadata": metadata}, is_cut=True, content=content)
+    return struct(metadata=meta, body={**body, **head}, content=content)
