@@ -77,6 +77,8 @@ class Planned(Value):
 
     kind: Literal["planned"] = "planned"
     plan: Plan
+    others: tuple[Plan, ...] = Field(default=(), max_length=3)
+    """Other remedies for the same trouble, in the reasoner's order; the validator takes the one that changes least."""
 
 
 class NoPlan(Value):

@@ -16,7 +16,7 @@ from graph.nodes.analyzer import judge, settled
 from graph.nodes.common import Node, PortsSource, incident_of, tell
 from graph.plan import PROPOSALS, NoPlan, Planned, RefusedPlan, action_digest
 from graph.ports import Ports
-from graph.rules.rulebook import diagnose
+from graph.rules.rulebook import MAX_OTHERS, diagnose
 from graph.state import State
 from tools.guard.verdict import ReasonCode, Refused
 
@@ -83,14 +83,20 @@ async def _propose(evidence: Evidence, incident: Incident, state: State, ports: 
 def choose(by_rule: Planned | NoPlan, by_model: Planned | NoPlan) -> Planned | NoPlan:
     """Between what rules and the model say, the model having been asked; pure.
 
-    A plan of the model stands.  Its word that there is no plan stands too, unless only the rules know the cause.
-    Where it gave no usable answer, the rules' plan or diagnosis does.
+    A plan of the model stands, with the rules' plan beside it to be compared with.  Its word that there is no plan
+    stands too, unless the rules are surer of the cause.  Where it gave no usable answer, the rules' plan or diagnosis
+    does.
     """
     if isinstance(by_model, Planned):
+        if isinstance(by_rule, Planned) and by_rule.plan.steps != by_model.plan.steps:
+            return by_model.model_copy(update={"others": (*by_model.others, by_rule.plan)[:MAX_OTHERS]})
         return by_model
     if isinstance(by_rule, Planned):
         return by_rule if by_model.refusal.code in STAND_IN else by_model
-    return by_model if by_rule.diagnosis is None else by_rule
+    if by_rule.diagnosis is None:
+        return by_model
+    known = by_model.diagnosis
+    return by_model if known is not None and known.confidence > by_rule.diagnosis.confidence else by_rule
 
 
 def has_symptom(evidence: Evidence) -> bool:

@@ -1,17 +1,20 @@
 """Judges a plan before anything happens: every check of the guard, and a server-side dry run of the exact bytes.
 
-The rule: a plan passes whole or not at all, the strictest mode among its steps holds for all of them, and every refusal
-carries a code and a sentence.  Nothing is written here; the door asks the same questions again when it acts.
+The rule: a plan passes whole or not at all, the strictest mode among its steps holds for all of them, every refusal
+carries a code and a sentence, and of several plans that pass the one that changes least is taken.  Nothing is written
+here; the door asks the same questions again when it acts.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
 from graph.evidence import load
 from graph.incident import Evidence, Incident
+from graph.least import least, weigh
 from graph.nodes.common import Node, PortsSource, incident_of, tell
 from graph.orders import context_for
 from graph.plan import (
@@ -29,6 +32,7 @@ from graph.plan import (
 from graph.ports import Ports
 from graph.state import MAX_REFUSALS, State
 from tools.guard.diff import Change
+from tools.guard.orders import Ready
 from tools.guard.policy import Mode
 from tools.guard.verdict import ReasonCode, Refused
 from tools.jsontypes import JsonObject, JsonValue, dig_str
@@ -48,21 +52,51 @@ def validator(source: PortsSource) -> Node:
         if not isinstance(proposal, Planned):
             raise TypeError("the validator was reached without a plan")  # a defect of the routing, not of the world
         evidence = await load(state.get("evidence", ""), ports)
-        verdict = await _judge(proposal.plan, incident, evidence, state, ports)
-        update: State = {"verdict": verdict.model_dump(mode="json")}
-        if isinstance(verdict, Rejected):
-            refused = RefusedPlan(
-                actions=tuple(action_digest(s.action) for s in proposal.plan.steps), refusals=verdict.refusals
-            )
-            update["refusals"] = [*state.get("refusals", []), refused.model_dump(mode="json")][-MAX_REFUSALS:]
+        judged = [await _judge(plan, incident, evidence, state, ports) for plan in (proposal.plan, *proposal.others)]
+        chosen = choose(judged)
+        await _account(chosen, judged, incident, ports)
+        update: State = {"verdict": chosen.verdict.model_dump(mode="json")}
+        if chosen.plan != proposal.plan or proposal.others:
+            update["proposal"] = Planned(plan=chosen.plan).model_dump(mode="json")
+        refused = [
+            RefusedPlan(actions=tuple(action_digest(s.action) for s in j.plan.steps), refusals=j.verdict.refusals)
+            for j in judged
+            if isinstance(j.verdict, Rejected)
+        ]
+        if refused:
+            told = [r.model_dump(mode="json") for r in refused]
+            update["refusals"] = [*state.get("refusals", []), *told][-MAX_REFUSALS:]
         return update
 
     return validate
 
 
-async def _judge(plan: Plan, incident: Incident, evidence: Evidence, state: State, ports: Ports) -> Verdict:
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One plan, what is to become of it, and what the guard saw of its steps (empty when it was not let through)."""
+
+    plan: Plan
+    verdict: Verdict
+    ready: tuple[Ready, ...]
+
+
+def choose(judged: Sequence[Judged]) -> Judged:
+    """Of the plans that passed, the one that changes least among those that ask the least of people; pure.
+
+    Before: at least one.  When none passed, the first, which is the one the reasoner preferred.
+    """
+    for kind in (Accepted, NeedsApproval, ObserveOnly):
+        passed = [j for j in judged if isinstance(j.verdict, kind)]
+        if passed:
+            best = least([weigh(j.plan, j.ready) for j in passed])
+            return next(j for j in passed if j.plan is best.plan)
+    return judged[0]
+
+
+async def _judge(plan: Plan, incident: Incident, evidence: Evidence, state: State, ports: Ports) -> Judged:
     refusals = list(_form(plan, state, ports))
     modes: list[Mode] = []
+    seen: list[Ready] = []
     approvals: list[str] = list(plan.approval_reasons)
     if not refusals:
         for index, step in enumerate(plan.steps):
@@ -71,6 +105,7 @@ async def _judge(plan: Plan, incident: Incident, evidence: Evidence, state: Stat
                 case Refused() as refusal:
                     refusals.append(refusal)
                 case ready:
+                    seen.append(ready)
                     modes.append(ready.mode)
                     approvals.extend(ready.approval_reasons)
                     await tell(
@@ -97,8 +132,7 @@ async def _judge(plan: Plan, incident: Incident, evidence: Evidence, state: Stat
         )
         refusals, modes = [], [Mode.OBSERVE]
     verdict = decide(refusals, modes, approvals)
-    await _account(verdict, plan, incident, ports)
-    return verdict
+    return Judged(plan, verdict, () if isinstance(verdict, Rejected) else tuple(seen))
 
 
 def _only_rights_are_missing(refusals: list[Refused]) -> bool:
@@ -162,8 +196,8 @@ def decide(refusals: list[Refused], modes: list[Mode], approvals: list[str]) -> 
     return Accepted()
 
 
-async def _account(verdict: Verdict, plan: Plan, incident: Incident, ports: Ports) -> None:
-    match verdict:
+async def _account(chosen: Judged, judged: Sequence[Judged], incident: Incident, ports: Ports) -> None:
+    match chosen.verdict:
         case Accepted():
             sentence, code = "All checks passed and the policy says auto: the plan is carried out.", ""
         case NeedsApproval(reasons=reasons):
@@ -173,11 +207,19 @@ async def _account(verdict: Verdict, plan: Plan, incident: Incident, ports: Port
         case Rejected(refusals=refusals):
             sentence = "Refused: " + " ".join(f"[{r.code}] {r.reason}" for r in refusals)
             code = refusals[0].code.value
+    if len(judged) > 1 and not isinstance(chosen.verdict, Rejected):
+        steps = "; ".join(f"{s.action.action} {s.action.target}" for s in chosen.plan.steps)
+        sentence = f"Of {len(judged)} plans this one changes least: {steps}. {sentence}"
     await tell(
         ports,
         incident.id,
         "decision",
         sentence,
         code=code,
-        data={"plan_id": plan.id, "policy": ports.policy.hash, "verdict": verdict.model_dump(mode="json")},
+        data={
+            "plan_id": chosen.plan.id,
+            "policy": ports.policy.hash,
+            "verdict": chosen.verdict.model_dump(mode="json"),
+            "compared": [j.plan.id for j in judged],
+        },
     )

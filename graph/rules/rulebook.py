@@ -1,7 +1,8 @@
 """The rules in order, and the one question asked of them: what is the cause, and what is to be done?
 
-The rule: the first remedy wins, since the order is from the most certain to the least; without one, the first rule that
-knows why there is none speaks.  Nothing that was tried is proposed again.  Neighbours: the reasoner asks, the model is
+The rule: the order is from the most certain to the least, so the first remedy is the plan and those of later rules are
+the others it is compared with; without one, the first rule that knows why there is none speaks.  Nothing that was tried
+is proposed again.  Neighbours: the reasoner asks, the model is
 asked only when nobody here has a remedy.
 """
 
@@ -25,6 +26,7 @@ from tools.refs import Pin, PlanId
 RULES: Final[tuple[Rule, ...]] = (BadRevision(), OutOfMemory(), Leftovers(), KnownCauses())
 """In order.  The last one never acts."""
 CHECK: Final = "rulebook"
+MAX_OTHERS: Final = 3
 
 
 def diagnose(
@@ -40,13 +42,23 @@ def diagnose(
     if not case.signals:
         return _nothing_certain(evidence, now)
     answers: list[tuple[Rule, Hopeless | Unclear]] = []
+    found: list[Planned | NoPlan] = []
     for rule in rules:
         answer = rule.judge(case)
         if isinstance(answer, Remedy):
-            return _plan(rule, answer, case)
-        if answer is not None:
+            found.append(_plan(rule, answer, case))
+        elif answer is not None:
             answers.append((rule, answer))
-    return _without_remedy(answers, case)
+    return _together(found) if found else _without_remedy(answers, case)
+
+
+def _together(found: Sequence[Planned | NoPlan]) -> Planned | NoPlan:
+    """The first remedy, with the later ones beside it; one that is no plan after all is left out unless it is first."""
+    first = found[0]
+    if isinstance(first, NoPlan):
+        return first
+    others = [p.plan for p in found[1:] if isinstance(p, Planned) and p.plan.steps != first.plan.steps]
+    return first.model_copy(update={"others": tuple(others[:MAX_OTHERS])})
 
 
 def _nothing_certain(evidence: Evidence, now: datetime) -> NoPlan:

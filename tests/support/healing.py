@@ -142,7 +142,7 @@ class Insistent:
             name=self._workload,
             to_revision=self._left.pop(0),
         )
-        diagnosis = Diagnosis(cause="guess", sentence="A guess.", confidence=0.5, origin=Origin.MODEL, author=self.name)
+        diagnosis = Diagnosis(cause="guess", sentence="A guess.", confidence=0.9, origin=Origin.MODEL, author=self.name)
         plan = Plan(
             id=PlanId(f"plan-{action.to_revision}"),
             diagnosis=diagnosis,

@@ -51,3 +51,17 @@ def test_nothing_is_asked_without_a_confirmed_symptom() -> None:
     assert not has_symptom(evidence(signals=()))
     assert not has_symptom(evidence(signals=(signal().model_copy(update={"confirmed": False}),)))
     assert not has_symptom(evidence(signals=(signal().model_copy(update={"reason": Reason.REQUESTED}),)))
+
+
+def test_the_rules_plan_stands_beside_the_models() -> None:
+    other = RULE.plan.model_copy(update={"steps": RULE.plan.steps * 2})
+    chosen = choose(Planned(plan=other), MODEL)
+    assert isinstance(chosen, Planned)
+    assert (chosen.plan, chosen.others) == (MODEL.plan, (other,))
+
+
+def test_the_surer_diagnosis_is_said() -> None:
+    vague = CAUSE.model_copy(update={"confidence": 0.3})
+    sure = none(C.LLM_NO_PLAN, CAUSE.model_copy(update={"confidence": 0.6, "origin": Origin.MODEL}))
+    assert choose(none(C.NO_RULE, vague), sure) is sure
+    assert choose(KNOWN, sure) is KNOWN
