@@ -11,7 +11,7 @@ from typing import Final
 
 from graph.incident import CandidateRevert, FieldChange, Health, PodFacts, Reason, Signal
 from graph.plan import Step
-from graph.rules.case import Answer, Case, Hopeless, Remedy, Unclear
+from graph.rules.case import MEANT, Answer, Case, Hopeless, Remedy, Unclear
 from graph.rules.explains import explained
 from graph.rules.words import by_weight, differences, name_of, reasons_of, revision_of, sentence, standing, trouble
 from graph.signals.messages import Pull, Refusal, classify_pull, classify_refusal, is_own_eviction
@@ -35,7 +35,7 @@ class BadRevision:
 
     def judge(self, case: Case) -> Answer | None:
         """A rollback; or why it would not help; None when the trouble does not follow a rollout."""
-        failing = [s for s in case.present if not _is_of_the_node(s)]
+        failing = [s for s in case.present if not _is_of_the_node(s) and s.reason not in MEANT]
         if not failing or not case.evidence.rollout_is_recent or case.workload.ref.kind not in _ROLLING:
             return None
         if (elsewhere := _runs_elsewhere(failing, case)) is not None:

@@ -9,11 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from graph.incident import CandidateRevert, Evidence, Health, PodFacts, Reason, Signal, WorkloadFacts
 from graph.plan import Step, action_digest
 from tools.executors.actions import AnyAction
+
+MEANT: Final = frozenset({Reason.SCALED_TO_ZERO, Reason.ROLLOUT_PAUSED, Reason.DRIFTED})
+"""Symptoms that somebody may have wanted: they are looked at when nothing fails."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,9 @@ class Case:
 
     @cached_property
     def signals(self) -> tuple[Signal, ...]:
-        """Confirmed symptoms; the only ones anything is decided on."""
-        return tuple(s for s in self.evidence.signals if s.confirmed and s.reason is not Reason.REQUESTED)
+        """Confirmed symptoms, the only ones anything is decided on; what may have been meant only when nothing fails."""
+        found = tuple(s for s in self.evidence.signals if s.confirmed and s.reason is not Reason.REQUESTED)
+        return tuple(s for s in found if s.reason not in MEANT) or found
 
     @cached_property
     def present(self) -> tuple[Signal, ...]:

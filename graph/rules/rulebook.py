@@ -9,23 +9,53 @@ asked only when nobody here has a remedy.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 from graph.incident import Evidence
 from graph.plan import Diagnosis, NoPlan, Origin, Plan, Planned, Step
 from graph.rules.bad_revision import BadRevision
 from graph.rules.case import Answer, Case, Hopeless, Remedy, Rule, Unclear
+from graph.rules.dependencies import ChangedDependency
+from graph.rules.intent import Intent
 from graph.rules.known_causes import KnownCauses
 from graph.rules.leftovers import Leftovers
 from graph.rules.memory import OutOfMemory
+from graph.rules.objects.batch import Batch
+from graph.rules.objects.case import ObjectCase, ObjectRule
+from graph.rules.objects.claims import Claims
+from graph.rules.objects.known import KnownObjects
+from graph.rules.objects.nodes import Nodes
+from graph.rules.objects.put_back import PutBack
 from tools.guard.verdict import ReasonCode, Refused
 from tools.jsontypes import JsonValue, digest
 from tools.refs import Pin, PlanId
 
-RULES: Final[tuple[Rule, ...]] = (BadRevision(), OutOfMemory(), Leftovers(), KnownCauses())
-"""In order.  The last one never acts."""
+RULES: Final[tuple[Rule, ...]] = (
+    BadRevision(),
+    ChangedDependency(),
+    OutOfMemory(),
+    Intent(),
+    Leftovers(),
+    KnownCauses(),
+)
+"""For workloads, in order.  The last one never acts."""
+OBJECT_RULES: Final[tuple[ObjectRule, ...]] = (PutBack(), Claims(), Batch(), Nodes(), KnownObjects())
+"""For everything else, in order.  The last one never acts."""
 CHECK: Final = "rulebook"
+
+
+class _Named(Protocol):
+    """What a plan says of the rule it is by."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def safe_because(self) -> str: ...
+
+
 MAX_OTHERS: Final = 3
 
 
@@ -37,19 +67,44 @@ def diagnose(
     `tried` are the digests (`graph.plan.action_digest`) of actions that were refused or did not heal.
     """
     if evidence.workload is None:
-        return _no_plan(ReasonCode.NO_REMEDY, "The target is gone, or is not a workload that rules know.")
+        return _about_object(evidence, tried, now)
     case = Case(evidence, evidence.workload, tried, now)
     if not case.signals:
         return _nothing_certain(evidence, now)
-    answers: list[tuple[Rule, Hopeless | Unclear]] = []
+    return _ask([(rule, rule.judge(case)) for rule in rules], _Frame(evidence, case.workload.uid, tried, now))
+
+
+def _about_object(evidence: Evidence, tried: frozenset[str], now: datetime) -> Planned | NoPlan:
+    subject = evidence.subject
+    target = subject.ref if subject is not None else next((s.object for s in evidence.signals), None)
+    if target is None:
+        return _no_plan(ReasonCode.NO_REMEDY, "The target is gone, or is not a kind that rules know.")
+    case = ObjectCase(evidence, target, tried, now)
+    if not case.signals:
+        return _nothing_certain(evidence, now)
+    uid = subject.uid if subject is not None else str(target)
+    return _ask([(rule, rule.judge(case)) for rule in OBJECT_RULES], _Frame(evidence, uid, tried, now))
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What a plan is made of beside the rule's answer."""
+
+    evidence: Evidence
+    uid: str
+    tried: frozenset[str]
+    now: datetime
+
+
+def _ask(answered: Sequence[tuple[_Named, Answer | None]], frame: _Frame) -> Planned | NoPlan:
+    answers: list[tuple[_Named, Hopeless | Unclear]] = []
     found: list[Planned | NoPlan] = []
-    for rule in rules:
-        answer = rule.judge(case)
+    for rule, answer in answered:
         if isinstance(answer, Remedy):
-            found.append(_plan(rule, answer, case))
+            found.append(_plan(rule, answer, frame))
         elif answer is not None:
             answers.append((rule, answer))
-    return _together(found) if found else _without_remedy(answers, case)
+    return _together(found) if found else _without_remedy(answers, frame)
 
 
 def _together(found: Sequence[Planned | NoPlan]) -> Planned | NoPlan:
@@ -73,8 +128,8 @@ def _nothing_certain(evidence: Evidence, now: datetime) -> NoPlan:
     )
 
 
-def _plan(rule: Rule, remedy: Remedy, case: Case) -> Planned | NoPlan:
-    pins = _pins(remedy.steps, case.evidence.scope)
+def _plan(rule: _Named, remedy: Remedy, frame: _Frame) -> Planned | NoPlan:
+    pins = _pins(remedy.steps, frame.evidence.scope)
     diagnosis = _diagnosis(rule, remedy)
     if pins is None:
         reason = "A target of the remedy is not among the objects that were read for this incident; read it again."
@@ -82,13 +137,13 @@ def _plan(rule: Rule, remedy: Remedy, case: Case) -> Planned | NoPlan:
     steps: list[JsonValue] = [s.action.model_dump(mode="json") for s in remedy.steps]
     return Planned(
         plan=Plan(
-            id=PlanId(digest([case.workload.uid, case.now.isoformat(), steps])[:12]),
+            id=PlanId(digest([frame.uid, frame.now.isoformat(), steps])[:12]),
             diagnosis=diagnosis,
             steps=remedy.steps,
             pins=pins,
             safe_because=rule.safe_because,
             approval_reasons=remedy.needs_person,
-            created_at=case.now,
+            created_at=frame.now,
         )
     )
 
@@ -102,20 +157,20 @@ def _pins(steps: Iterable[Step], scope: Iterable[Pin]) -> tuple[Pin, ...] | None
     return tuple(known[target] for target in targets)
 
 
-def _without_remedy(answers: Sequence[tuple[Rule, Hopeless | Unclear]], case: Case) -> NoPlan:
+def _without_remedy(answers: Sequence[tuple[_Named, Hopeless | Unclear]], frame: _Frame) -> NoPlan:
     for rule, answer in answers:
         match answer:
             case Hopeless(advice=advice):
                 return _no_plan(ReasonCode.NO_REMEDY, advice, _diagnosis(rule, answer))
             case Unclear(question=question):
                 reason = f"No rule decides this. {question}"
-                if case.tried:
+                if frame.tried:
                     reason = f"What the rules know was tried. {question}"
                 return _no_plan(ReasonCode.NO_RULE, reason, _diagnosis(rule, answer))
     return _no_plan(ReasonCode.NO_RULE, "No rule knows this case.")
 
 
-def _diagnosis(rule: Rule, answer: Answer) -> Diagnosis:
+def _diagnosis(rule: _Named, answer: Answer) -> Diagnosis:
     match answer:
         case Remedy(confidence=confidence):
             pass

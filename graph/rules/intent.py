@@ -1,0 +1,77 @@
+"""The workload was set to something that somebody may have meant: no replicas, a pause, a field that is not declared.
+
+Where a state is declared, that is what people want and the difference goes.  Where none is, a person says.
+"""
+
+from __future__ import annotations
+
+from graph.incident import ObjectCandidate, Reason, VersionSource
+from graph.plan import Step
+from graph.rules.case import MEANT, Answer, Case, Remedy
+from graph.rules.objects.case import action, described, step_back, way_back
+from graph.rules.words import name_of, reasons_of, sentence, trouble
+
+
+class Intent:
+    """Put back what is declared; without a declaration, ask."""
+
+    name = "intent"
+    safe_because = (
+        "It makes the workload what its declared state says, or waits for a person;"
+        " the old value is put back by one step."
+    )
+
+    def judge(self, case: Case) -> Answer | None:
+        """One step; None when something else is wrong: that comes first."""
+        found = [s for s in case.signals if s.reason in MEANT]
+        if not found or len(found) != len(case.signals):
+            return None
+        declared = next((c for c in _own(case) if c.source is VersionSource.DESIRED), None)
+        who, first = name_of(case.workload.ref), found[0]
+        if declared is not None and not case.was_tried(way_back(declared)):
+            return Remedy(
+                cause="drift",
+                sentence=sentence(f"{who} {trouble(first)}.", f"{described(declared)}."),
+                confidence=0.95,
+                steps=(step_back(declared),),
+                reasons=reasons_of(found),
+            )
+        step = _undeclared(first.reason, case)
+        if step is None or case.was_tried(step.action):
+            return None
+        return Remedy(
+            cause="set_by_hand",
+            sentence=sentence(f"{who} {trouble(first)}, and nothing declares that it should be so."),
+            confidence=0.6,
+            steps=(step,),
+            reasons=reasons_of(found),
+            needs_person=("nothing is declared here, so the change may have been meant",),
+        )
+
+
+def _own(case: Case) -> list[ObjectCandidate]:
+    return [c for c in case.evidence.objects if c.ref == case.workload.ref]
+
+
+def _undeclared(reason: Reason, case: Case) -> Step | None:
+    ref = case.workload.ref
+    match reason:
+        case Reason.ROLLOUT_PAUSED:
+            return Step(action=action("resume_rollout", ref), why="The change that waits is rolled out.")
+        case Reason.SCALED_TO_ZERO:
+            before = replicas_before(_own(case))
+            if before is None:
+                return None
+            scale = action("scale_workload", ref, kind=ref.kind, replicas=before)
+            return Step(action=scale, why=f"It had {before} replicas when it was known good.")
+        case _:
+            return None
+
+
+def replicas_before(ways: list[ObjectCandidate]) -> int | None:
+    """How many replicas the workload had, by its last known good; None when that is not known."""
+    for way in ways:
+        for change in way.changes:
+            if change.path.endswith("replicas") and change.then.isdigit() and int(change.then) > 0:
+                return int(change.then)
+    return None

@@ -1,0 +1,1 @@
+"""Rules about objects that are no workloads, and about what a workload depends on."""

@@ -1,0 +1,104 @@
+"""Jobs that failed or hang, and CronJobs that somebody suspended: all of it waits for a person.
+
+A Job's work may be done twice by running it again, so what is right is known to its owners alone; the plan is made and
+they say yes or no.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from graph.incident import Reason
+from graph.plan import Step
+from graph.rules.case import Answer, Hopeless, Remedy
+from graph.rules.objects.case import ObjectCase, action
+from graph.rules.words import name_of, reasons_of, said_of, sentence
+
+LONGER: Final = 3
+"""A deadline that was too short is tripled once."""
+DEADLINE_BOUND: Final = 86_400
+"""Seconds; a day."""
+_DEADLINE: Final = "activeDeadlineSeconds: "
+
+
+class Batch:
+    """Run a failed Job again with more time, delete a hung one, resume a CronJob."""
+
+    name = "batch"
+    safe_because = (
+        "It waits for a person; a rerun is a new Job beside the old one, and a resumed CronJob can be suspended."
+    )
+
+    def judge(self, case: ObjectCase) -> Answer | None:
+        """One step; or why none helps; None for anything but Jobs and CronJobs."""
+        for signal in case.signals:
+            match signal.reason:
+                case Reason.JOB_FAILED:
+                    return _failed(case, said_of(signal))
+                case Reason.JOB_HUNG:
+                    return _hung(case, said_of(signal))
+                case Reason.CRONJOB_SUSPENDED:
+                    return _suspended(case)
+                case _:
+                    continue
+        return None
+
+
+def _failed(case: ObjectCase, said: str) -> Answer:
+    deadline = _deadline(case)
+    what = f"{name_of(case.target)} failed for good ({said})."
+    if deadline is None or "deadline" not in said.lower():
+        return Hopeless(
+            cause="job_failed",
+            sentence=sentence(what),
+            advice="Look at the log of its last pod; when the cause is gone, run the Job again.",
+            reasons=reasons_of(case.signals),
+        )
+    longer = min(deadline * LONGER, DEADLINE_BOUND)
+    rerun = action("rerun_job", case.target, deadline_seconds=longer)
+    if case.was_tried(rerun):
+        return Hopeless(
+            cause="job_needs_longer",
+            sentence=sentence(what, f"It was run again with {longer} seconds, and that did not do."),
+            advice="Find out why it takes so long.",
+            reasons=reasons_of(case.signals),
+        )
+    return Remedy(
+        cause="job_deadline_too_short",
+        sentence=sentence(what, f"Its deadline is {deadline} seconds."),
+        confidence=0.7,
+        steps=(Step(action=rerun, why=f"The same work with {longer} seconds instead of {deadline}."),),
+        reasons=reasons_of(case.signals),
+    )
+
+
+def _deadline(case: ObjectCase) -> int | None:
+    lines = case.evidence.subject.lines if case.evidence.subject is not None else ()
+    found = next((line.removeprefix(_DEADLINE) for line in lines if line.startswith(_DEADLINE)), "")
+    return int(found) if found.isdigit() and int(found) > 0 else None
+
+
+def _hung(case: ObjectCase, said: str) -> Answer | None:
+    delete = action("delete_job", case.target)
+    if case.was_tried(delete):
+        return None
+    return Remedy(
+        cause="job_hung",
+        sentence=sentence(f"{name_of(case.target)} hangs and keeps later runs of its CronJob from starting ({said})."),
+        confidence=0.75,
+        steps=(Step(action=delete, why="Later runs start once this one is gone; its work so far is lost."),),
+        reasons=reasons_of(case.signals),
+    )
+
+
+def _suspended(case: ObjectCase) -> Answer | None:
+    resume = action("resume_cronjob", case.target)
+    if case.was_tried(resume):
+        return None
+    return Remedy(
+        cause="cronjob_suspended",
+        sentence=sentence(f"{name_of(case.target)} used to run and is suspended."),
+        confidence=0.6,
+        steps=(Step(action=resume, why="It runs again at its next time."),),
+        reasons=reasons_of(case.signals),
+    )

@@ -1,0 +1,55 @@
+"""The object itself was changed or deleted: put back what is declared, or what was known good.
+
+The most general rule there is about objects, as `bad_revision` is about workloads: reverse exactly the change that
+preceded the trouble.  A declared state is what people want and needs no further reason; the last known good is gone
+back to only because the object shows a trouble that it did not have then.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from graph.incident import ObjectCandidate, Operation, Reason, VersionSource
+from graph.rules.case import Answer, Remedy
+from graph.rules.objects.case import ObjectCase, described, step_back, way_back
+from graph.rules.words import by_weight, name_of, reasons_of, sentence, trouble
+
+CONFIDENCE: Final = {VersionSource.DESIRED: 0.95, VersionSource.LAST_KNOWN_GOOD: 0.85}
+_NEVER: Final = frozenset({Reason.DELETION_STUCK, Reason.NODE_NOT_READY, Reason.NODE_PRESSURE, Reason.JOB_FAILED})
+"""What no manifest brings back."""
+_PERSON: Final = frozenset({Reason.SCALED_TO_ZERO, Reason.ROLLOUT_PAUSED, Reason.CRONJOB_SUSPENDED, Reason.DRIFTED})
+"""What somebody may have meant: without a declared state a person says."""
+
+
+class PutBack:
+    """Put the target back to its declared or last known good version."""
+
+    name = "put_back"
+    safe_because = (
+        "It puts back fields that are declared, or that the object had when everything that uses it was healthy;"
+        " nothing else is touched, and what it replaces is kept and can be put back by one step."
+    )
+
+    def judge(self, case: ObjectCase) -> Answer | None:
+        """The first way back that was not tried; None when there is none for the target itself."""
+        if any(s.reason in _NEVER for s in case.signals):
+            return None
+        way = next((w for w in case.ways if not case.was_tried(way_back(w))), None)
+        if way is None:
+            return None
+        first = by_weight(case.signals)[0]
+        return Remedy(
+            cause="object_deleted" if way.operation is Operation.RESTORE else "object_changed",
+            sentence=sentence(f"{name_of(case.target)} {trouble(first)}.", f"{described(way)}."),
+            confidence=CONFIDENCE[way.source],
+            steps=(step_back(way),),
+            reasons=reasons_of(case.signals),
+            needs_person=_doubts(case, way),
+        )
+
+
+def _doubts(case: ObjectCase, way: ObjectCandidate) -> tuple[str, ...]:
+    """Why a person must agree, where nothing is declared and the change may have been meant."""
+    if way.source is VersionSource.DESIRED or not all(s.reason in _PERSON for s in case.signals):
+        return ()
+    return ("nothing is declared here, so the change may have been meant",)
