@@ -69,7 +69,9 @@ def build_graph(source: PortsSource, limits: Limits | None = None) -> StateGraph
     graph.add_conditional_edges(
         "enforcer", partial(after_enforcer, limits=bounds), ["verifier", "enforcer", "undo", "reasoner", "closer"]
     )
-    graph.add_conditional_edges("verifier", after_verifier, ["enforcer", "undo", "closer"])
+    graph.add_conditional_edges(
+        "verifier", partial(after_verifier, limits=bounds), ["enforcer", "undo", "reasoner", "closer"]
+    )
     graph.add_conditional_edges("undo", partial(after_undo, limits=bounds), ["reasoner", "closer"])
     graph.add_edge("closer", END)
     return graph

@@ -34,6 +34,7 @@ from graph.plan import (
     Rejected,
     Retry,
     StepDone,
+    Uncovered,
     Undone,
     Unverifiable,
 )
@@ -132,8 +133,11 @@ def after_enforcer(state: State, limits: Limits) -> Literal["verifier", "enforce
             assert_never(other)
 
 
-def after_verifier(state: State) -> Literal["enforcer", "undo", "closer"]:
-    """PASS closes, the next step goes on, FAIL is undone; UNKNOWN is never a pass and never a reason to write more."""
+def after_verifier(state: State, limits: Limits) -> Literal["enforcer", "undo", "reasoner", "closer"]:
+    """PASS closes, the next step goes on, FAIL is undone; UNKNOWN is never a pass and never a reason to write more.
+
+    A failure that was hidden behind the first one is thought about anew; what was done for the first stands.
+    """
     match VERIFICATIONS.validate_python(state.get("verification")):
         case Passed():
             return "closer"
@@ -141,6 +145,8 @@ def after_verifier(state: State) -> Literal["enforcer", "undo", "closer"]:
             return "enforcer"
         case FailedVerification():
             return "undo"
+        case Uncovered():
+            return "reasoner" if has_attempts_left(state, limits) else "closer"
         case Unverifiable():
             return "closer"
         case other:

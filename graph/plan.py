@@ -222,6 +222,17 @@ class FailedVerification(Value):
     at: datetime
 
 
+class Uncovered(Value):
+    """What the plan was made for is gone, and behind it another failure shows that was there before us.
+
+    What was done stands: taking it back would only hide the second failure again.
+    """
+
+    kind: Literal["uncovered"] = "uncovered"
+    sentence: str
+    at: datetime
+
+
 class Unverifiable(Value):
     """Could not be read well enough to say.  Never a pass; nothing more is done."""
 
@@ -230,7 +241,7 @@ class Unverifiable(Value):
     at: datetime
 
 
-Verification = Annotated[Passed | StepDone | FailedVerification | Unverifiable, Field(discriminator="kind")]
+Verification = Annotated[Passed | StepDone | FailedVerification | Uncovered | Unverifiable, Field(discriminator="kind")]
 
 
 class Undone(Value):
@@ -306,5 +317,7 @@ PROPOSALS: TypeAdapter[Planned | NoPlan] = TypeAdapter(Proposal)
 VERDICTS: TypeAdapter[Accepted | NeedsApproval | ObserveOnly | Rejected] = TypeAdapter(Verdict)
 DECISIONS: TypeAdapter[Approved | Declined] = TypeAdapter(Decision)
 OUTCOMES: TypeAdapter[Executed | Refusal | Retry | Lost] = TypeAdapter(StepOutcome)
-VERIFICATIONS: TypeAdapter[Passed | StepDone | FailedVerification | Unverifiable] = TypeAdapter(Verification)
+VERIFICATIONS: TypeAdapter[Passed | StepDone | FailedVerification | Uncovered | Unverifiable] = TypeAdapter(
+    Verification
+)
 UNDOS: TypeAdapter[Undone | NotUndone] = TypeAdapter(UndoOutcome)

@@ -35,6 +35,7 @@ from graph.plan import (
     Resolution,
     Retry,
     Status,
+    Uncovered,
     Undone,
     Unverifiable,
 )
@@ -126,6 +127,9 @@ def _from_verification(state: State, incident: Incident, now: datetime) -> Resol
                 f"It cannot be told whether {describe(incident.target)} recovered: {sentence} {_what_was_done(state)}"
             )
             return _escalated(text + " What was done stands; look, and undo it by hand if need be.", "STALE_VIEW", now)
+        case Uncovered(sentence=sentence):
+            text = f"One failure is remedied and another shows behind it: {sentence} {_what_was_done(state)}"
+            return _escalated(text + " No attempt is left for the second.", "ATTEMPTS_EXHAUSTED", now)
         case _:
             return None
 

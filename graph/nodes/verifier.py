@@ -7,13 +7,14 @@ by the watch; the longest pause between two looks is bounded.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from graph.evidence import load, look
 from graph.facts import is_complete
-from graph.incident import Evidence, Incident, WorkloadFacts
+from graph.incident import Evidence, Incident, Reason, Signal, WorkloadFacts
 from graph.intake import describe
 from graph.nodes.common import Node, PortsSource, incident_of, tell
 from graph.nodes.vitals import Vitals, vitals
@@ -27,6 +28,7 @@ from graph.plan import (
     Plan,
     Planned,
     StepDone,
+    Uncovered,
     Unverifiable,
     Verification,
 )
@@ -36,6 +38,19 @@ from graph.state import State
 STALE_SECONDS = 100.0
 """A view older than this shows nothing; a quiet source speaks every minute or so by bookmark, silence ends at 75 s."""
 _SHORTEST = timedelta(milliseconds=50)
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What the plan was made for: what it may be blamed for follows from this.
+
+    `since` is when its last step was carried out; `reasons` are the symptoms it was made for; `is_elsewhere` says that
+    it wrote other objects than the incident's own, so that a fault in the owner's pods cannot be of its making.
+    """
+
+    since: datetime
+    reasons: frozenset[Reason]
+    is_elsewhere: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +77,20 @@ class Hopeless:
 
 
 @dataclass(frozen=True, slots=True)
+class Behind:
+    """Read well; what the plan was for is gone, and a failure that it had hidden shows."""
+
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Blind:
     """The world could not be read: this says nothing, neither good nor bad."""
 
     sentence: str
 
 
-Reading: TypeAlias = Good | NotYet | Hopeless | Blind
+Reading: TypeAlias = Good | NotYet | Hopeless | Behind | Blind
 
 
 def verifier(source: PortsSource) -> Node:
@@ -85,9 +107,11 @@ def verifier(source: PortsSource) -> Node:
         is_last = outcome.step + 1 >= len(plan.steps)
         verification: Verification
         if is_last:
-            verification = await _settle(incident, state, ports, since=outcome.at)
+            evidence = await load(state.get("evidence", ""), ports)
+            purpose = purpose_of(plan, incident, evidence, since=outcome.at)
+            verification = await _settle(incident, state, ports, purpose)
             if not isinstance(verification, Unverifiable):
-                await ports.ledger.mark_verified(plan.id, healed=isinstance(verification, Passed))
+                await ports.ledger.mark_verified(plan.id, healed=isinstance(verification, Passed | Uncovered))
         else:
             verification = await _step(incident, plan, outcome, state, ports)
         await _account(verification, outcome, incident, ports)
@@ -109,16 +133,25 @@ async def _step(
     return FailedVerification(worse=False, sentence=refusal.reason, at=now)
 
 
+def purpose_of(plan: Plan, incident: Incident, evidence: Evidence, *, since: datetime) -> Purpose:
+    """What this plan was made for; pure."""
+    return Purpose(
+        since=since,
+        reasons=frozenset(s.reason for s in evidence.signals if s.confirmed),
+        is_elsewhere=all(step.action.target != incident.target for step in plan.steps),
+    )
+
+
 async def _settle(
-    incident: Incident, state: State, ports: Ports, *, since: datetime
-) -> Passed | FailedVerification | Unverifiable:
+    incident: Incident, state: State, ports: Ports, purpose: Purpose
+) -> Passed | FailedVerification | Uncovered | Unverifiable:
     """Watch until it held for `Timing.settle`, or the time to recover is over."""
     baseline = Vitals.model_validate(state.get("baseline"))
-    deadline = since + ports.timing.verify
+    deadline = purpose.since + ports.timing.verify
     recovered: datetime | None = None
     while True:
         now = ports.clock.now()
-        reading = read(incident, baseline, ports, since=since)
+        reading = read(incident, baseline, ports, purpose)
         if recovered is not None and not isinstance(reading, Good):
             await tell(ports, incident.id, "verify", f"It did not last: {reading.sentence}")
         match reading:
@@ -134,6 +167,8 @@ async def _settle(
                 recovered = None
                 if now >= deadline:
                     return FailedVerification(worse=severity > baseline.severity, sentence=sentence, at=now)
+            case Behind(sentence=sentence):
+                return Uncovered(sentence=sentence, at=now)
             case Blind(sentence=sentence):
                 recovered = None
                 if now >= deadline:
@@ -142,23 +177,25 @@ async def _settle(
         await ports.mirror.changed(incident.target.namespace, max(min(rest, ports.timing.look), _SHORTEST))
 
 
-def read(incident: Incident, baseline: Vitals, ports: Ports, *, since: datetime) -> Reading:
+def read(incident: Incident, baseline: Vitals, ports: Ports, purpose: Purpose) -> Reading:
     """Judge the world as the watch shows it at this moment."""
     unseen = ports.mirror.unavailable()
     if unseen or ports.mirror.view_age() > STALE_SECONDS:
         return Blind(f"{describe(incident.target)} cannot be seen: {', '.join(unseen) or 'the watch is stale'}.")
-    return judge(look(incident, ports), baseline, vitals(incident.target.namespace, ports), since=since)
+    return judge(look(incident, ports), baseline, vitals(incident.target.namespace, ports), purpose)
 
 
-def judge(seen: Evidence, baseline: Vitals, after: Vitals, *, since: datetime) -> Good | NotYet | Hopeless:
+def judge(seen: Evidence, baseline: Vitals, after: Vitals, purpose: Purpose) -> Good | NotYet | Hopeless | Behind:
     """What one look means; pure."""
     work, severity = seen.workload, after.severity
     if work is None:
         return Hopeless("The workload is gone.", severity)
     who = describe(work.ref)
-    fresh = _fresh_failures(seen, work, since)
+    fresh = _fresh_failures(seen, work, purpose.since)
+    if fresh and purpose.is_elsewhere and not purpose.reasons & {s.reason for s in seen.signals}:
+        return Behind(f"{who} no longer shows what it was done for, but {_named(fresh)}.")
     if fresh:
-        return Hopeless(f"The pods made by the remedy fail too: {fresh}.", severity)
+        return Hopeless(f"The pods made by the remedy fail too: {_named(fresh)}.", severity)
     if not _is_complete(seen, work):
         names = ", ".join(sorted({s.reason.value for s in seen.signals}))
         still = f"; it still reports {names}" if names else ""
@@ -174,14 +211,17 @@ def _is_complete(seen: Evidence, work: WorkloadFacts) -> bool:
     return is_complete(work) and not seen.signals and not any(p.deleting for p in seen.pods)
 
 
-def _fresh_failures(seen: Evidence, work: WorkloadFacts, since: datetime) -> str:
+def _fresh_failures(seen: Evidence, work: WorkloadFacts, since: datetime) -> list[Signal]:
     """Confirmed failures of pods of the present revision that began after the remedy."""
-    fresh = [
+    return [
         s
         for s in seen.signals
         if s.confirmed and s.revision is not None and s.revision == work.revision_hash and s.observed_at >= since
     ]
-    return ", ".join(sorted({f"{s.reason.value} on {s.object.name}" for s in fresh}))
+
+
+def _named(signals: Sequence[Signal]) -> str:
+    return ", ".join(sorted({f"{s.reason.value} on {s.object.name}" for s in signals}))
 
 
 async def _account(verification: Verification, outcome: Executed, incident: Incident, ports: Ports) -> None:
@@ -192,6 +232,8 @@ async def _account(verification: Verification, outcome: Executed, incident: Inci
             text = f"Step {outcome.step + 1} did what it promised; the next one follows."
         case FailedVerification(sentence=sentence, worse=worse):
             text = f"FAIL{' (worse than before)' if worse else ''}: {sentence}"
+        case Uncovered(sentence=sentence):
+            text = f"One failure is gone and another shows: {sentence} What was done stands; the rest is planned anew."
         case Unverifiable(sentence=sentence):
             text = f"UNKNOWN: {sentence} Nothing more is done; what was done stands."
     await tell(ports, incident.id, "verify", text, data={"verification": verification.model_dump(mode="json")})

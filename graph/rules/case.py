@@ -33,7 +33,7 @@ class Case:
 
     @cached_property
     def signals(self) -> tuple[Signal, ...]:
-        """Confirmed symptoms, the only ones anything is decided on; what may have been meant only when nothing fails."""
+        """Confirmed symptoms, all that anything is decided on; what may have been meant only when nothing fails."""
         found = tuple(s for s in self.evidence.signals if s.confirmed and s.reason is not Reason.REQUESTED)
         return tuple(s for s in found if s.reason not in MEANT) or found
 

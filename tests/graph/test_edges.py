@@ -30,6 +30,7 @@ from graph.plan import (
     Rejected,
     Retry,
     StepDone,
+    Uncovered,
     Undone,
     Unverifiable,
     Value,
@@ -127,11 +128,17 @@ def test_after_enforcer(outcome: Value, state: dict[str, object], node: str) -> 
         pytest.param(Passed(recovered_at=NOW, at=NOW, sentence="ok"), "closer", id="PASS closes"),
         pytest.param(StepDone(at=NOW), "enforcer", id="the next step follows"),
         pytest.param(FailedVerification(worse=False, sentence="no", at=NOW), "undo", id="FAIL is undone"),
+        pytest.param(Uncovered(sentence="next", at=NOW), "reasoner", id="a second failure is thought about"),
         pytest.param(Unverifiable(sentence="?", at=NOW), "closer", id="UNKNOWN writes nothing more"),
     ],
 )
 def test_after_verifier(verification: Value, node: str) -> None:
-    assert after_verifier({"verification": dump(verification)}) == node
+    assert after_verifier({"verification": dump(verification)}, LIMITS) == node
+
+
+def test_a_second_failure_without_an_attempt_left_closes() -> None:
+    state: State = {"verification": dump(Uncovered(sentence="next", at=NOW)), "attempts": LIMITS.attempts}
+    assert after_verifier(state, LIMITS) == "closer"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,82 @@
+"""What one look means after a plan was carried out, by table."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from graph.incident import Evidence, Family, Reason, Signal, WorkloadFacts
+from graph.nodes.verifier import Behind, Good, Hopeless, NotYet, Purpose, judge
+from graph.nodes.vitals import Vitals
+from tools.refs import ObjectRef
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+WEB = ObjectRef(kind="Deployment", namespace="shop", name="web")
+CALM = Vitals(missing=0, failing=())
+
+
+def work(*, ready: int = 2) -> WorkloadFacts:
+    return WorkloadFacts(
+        ref=WEB,
+        uid="u",
+        generation=3,
+        observed_generation=3,
+        desired=2,
+        updated=2,
+        ready=ready,
+        available=ready,
+        paused=False,
+        revision=3,
+        revision_hash="new",
+    )
+
+
+def fails(reason: Reason, *, after: int = 5, confirmed: bool = True, revision: str = "new") -> Signal:
+    return Signal(
+        reason=reason,
+        family=Family.CRASH,
+        object=ObjectRef(kind="Pod", namespace="shop", name="web-1"),
+        uid="pod-1",
+        revision=revision,
+        observed_at=NOW + timedelta(seconds=after),
+        confirmed=confirmed,
+    )
+
+
+def seen(ready: int, *signals: Signal) -> Evidence:
+    return Evidence(observed_at=NOW, workload=work(ready=ready), signals=signals)
+
+
+def purpose(*, elsewhere: bool) -> Purpose:
+    return Purpose(since=NOW, reasons=frozenset({Reason.PODS_REFUSED}), is_elsewhere=elsewhere)
+
+
+NEW_FAULT, SAME_FAULT = fails(Reason.IMAGE_PULL_FAILED), fails(Reason.PODS_REFUSED)
+
+
+@pytest.mark.parametrize(
+    ("look", "elsewhere", "means"),
+    [
+        pytest.param(seen(2), False, Good, id="all ready and silent is good"),
+        pytest.param(seen(1), False, NotYet, id="pods missing"),
+        pytest.param(seen(2, fails(Reason.CRASH_LOOP, confirmed=False)), False, NotYet, id="a symptom in its grace"),
+        pytest.param(
+            seen(1, NEW_FAULT), False, Hopeless, id="the owner was written: its new pods are our doing"
+        ),
+        pytest.param(seen(1, NEW_FAULT), True, Behind, id="another object was written: the fault was hidden before"),
+        pytest.param(seen(1, SAME_FAULT), True, Hopeless, id="what it was done for is still there"),
+        pytest.param(seen(1, NEW_FAULT, SAME_FAULT), True, Hopeless, id="both are there"),
+        pytest.param(
+            seen(1, fails(Reason.IMAGE_PULL_FAILED, after=-5)), True, NotYet, id="an older failure is not of our making"
+        ),
+        pytest.param(
+            seen(1, fails(Reason.IMAGE_PULL_FAILED, revision="old")), True, NotYet, id="a pod that is on its way out"
+        ),
+    ],
+)
+def test_what_a_look_means(look: Evidence, elsewhere: bool, means: type) -> None:
+    assert type(judge(look, CALM, CALM, purpose(elsewhere=elsewhere))) is means
+
+
+def test_trouble_next_door_is_not_good() -> None:
+    reading = judge(seen(2), CALM, Vitals(missing=0, failing=("other",)), purpose(elsewhere=False))
+    assert isinstance(reading, NotYet)
