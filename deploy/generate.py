@@ -1,4 +1,4 @@
-"""Writes what in this folder follows from the code: the two roles and the pins of the build backend.
+"""Writes what in this folder follows from the code: the three roles and the pins of the build backend.
 
 ::
 
@@ -23,11 +23,12 @@ from pathlib import Path
 
 from tools.cluster.allowlist import NON_RESOURCE_PATHS, READ_RULES, Rule
 from tools.cluster.resources import SELF_SUBJECT_ACCESS_REVIEW
-from tools.registry import allow_rules
+from tools.registry import allow_rules, permissions
 
 HERE = Path(__file__).resolve().parent
 READ_ROLE = "selfheal-read"
 ACT_ROLE = "selfheal-act"
+CLUSTER_ROLE = "selfheal-act-cluster"
 BACKEND = "hatchling"
 """What `pyproject.toml` names as its build backend; a test compares."""
 _READS = frozenset({"get", "list", "watch"})
@@ -76,11 +77,20 @@ def read_role(actions: Iterable[str] | None = None) -> str:
 
 
 def act_role(actions: Iterable[str] | None = None) -> str:
-    """What the enabled actions (None: all) write.  It counts only where a RoleBinding names it."""
+    """What the enabled actions (None: all) write in namespaces.  It counts only where a RoleBinding names it."""
     return _role(
         ACT_ROLE,
         "What selfheal writes, in the namespaces that bind this role and in no other (see act-in-namespace.yaml).",
-        grants(rule for rule in allow_rules(actions) if rule.verb not in _READS),
+        grants(_writes(actions, namespaced=True)),
+    )
+
+
+def cluster_role(actions: Iterable[str] | None = None) -> str:
+    """What the enabled actions (None: all) write in no namespace.  It counts once a ClusterRoleBinding names it."""
+    return _role(
+        CLUSTER_ROLE,
+        "What selfheal writes in no namespace, once a ClusterRoleBinding names this role (see act-on-nodes.yaml).",
+        grants(_writes(actions, namespaced=False)),
     )
 
 
@@ -107,6 +117,7 @@ def outputs(actions: Iterable[str] | None = None) -> dict[Path, str]:
     return {
         HERE / "manifests/role-read.yaml": read_role(chosen),
         HERE / "manifests/role-act.yaml": act_role(chosen),
+        HERE / "manifests/role-act-cluster.yaml": cluster_role(chosen),
         HERE / "build-backend.txt": build_backend(lock),
     }
 
@@ -127,6 +138,13 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if options.check and stale else 0
 
 
+def _writes(actions: Iterable[str] | None, *, namespaced: bool) -> Iterator[Rule]:
+    """The writes among the rights of the actions, of resources that are in namespaces or of those that are not."""
+    for right in permissions(actions):
+        if right.verb not in _READS and right.resource.namespaced is namespaced:
+            yield Rule(right.verb, right.resource.group, right.resource.plural, right.subresource)
+
+
 def _role(name: str, purpose: str, rules: Iterable[Grant], paths: Iterable[str] = ()) -> str:
     lines = [
         _NO_EDIT,
@@ -136,9 +154,10 @@ def _role(name: str, purpose: str, rules: Iterable[Grant], paths: Iterable[str] 
         "metadata:",
         f"  name: {name}",
         "  labels: {app.kubernetes.io/name: selfheal}",
-        "rules:",
     ]
-    for rule in rules:
+    listed_rules = list(rules)
+    lines.append("rules:" if listed_rules else "rules: []")
+    for rule in listed_rules:
         lines += [
             f"  - apiGroups: [{rule.group or EMPTY}]",
             f"    resources: [{', '.join(rule.resources)}]",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 
 from graph.facts import container_specs, event_facts, pod_facts, workload_facts
 from graph.incident import (
@@ -19,22 +20,30 @@ from graph.incident import (
     Incident,
     LogExcerpt,
     PodFacts,
+    ServiceSummary,
     Signal,
+    SubjectFacts,
     WorkloadFacts,
 )
 from graph.missing import recheck
 from graph.ports import Ports
 from graph.rules.candidates import candidate_reverts, follows_rollout
+from graph.services import service_summary
 from graph.signals.contexts import is_rolling
-from graph.signals.look import look_at_pod, look_at_root
+from graph.signals.look import look_at_missing, look_at_object, look_at_pod, look_at_root
+from graph.subjects import subject_facts
+from graph.ways import pin_of_live, pins_of, ways_back
+from tools.cluster.documents import Document, Service
 from tools.cluster.objects import Pod, Workload
-from tools.cluster.resources import HPA, KNOWN, POD
+from tools.cluster.resources import HPA, JOB, KNOWN, POD, Resource
+from tools.cluster.structs import KubeObject, Reference, as_manifest
 from tools.errors import NotFound, ToolError
+from tools.executors.models.batch import reruns
 from tools.journal.revisions import History, read_history
-from tools.jsontypes import JsonObject, dig_int, dig_object, dig_str
+from tools.jsontypes import JsonObject, dig_object, dig_str
 from tools.ledger.records import ActionRecord, ActionState
 from tools.redact import excerpt
-from tools.refs import ObjectRef, Pin
+from tools.refs import ObjectRef, Pin, absent_uid
 
 ROLLING = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
 ROLLBACK = "rollback_workload"
@@ -58,17 +67,41 @@ async def gather(incident: Incident, ports: Ports) -> Evidence:
         # A custom controller owns the pods: what they say is evidence, but their owner is nothing we know how to read.
         unseen.append(f"{incident.target}: kind {incident.target.kind} is not one that selfheal reads")
         return seen.model_copy(update={"logs": await _logs(seen, ports), "unseen": tuple(unseen)})
+    live = await _live(resource, incident, ports)
+    if live is None and not is_absent(incident):
+        return Evidence(observed_at=now, workload=None, unseen=tuple(unseen))
+    hidden: list[str] = []
+    ways = await ways_back(incident, ports, hidden)
+    unseen += hidden if any(s.confirmed for s in seen.signals) else []
+    pin = Pin.absent(incident.target) if live is None else pin_of_live(incident.target, live)
+    scope = (pin, *_pod_pins(incident, ports), *pins_of(ways, ports), *_places_for_reruns(incident, ports))
+    seen = seen.model_copy(update={"objects": ways, "scope": tuple({str(p.ref): p for p in scope}.values())[:80]})
+    if live is None or incident.target.kind not in ROLLING:
+        return seen.model_copy(update={"logs": await _logs(seen, ports), "unseen": tuple(unseen)})
+    return await _with_history(seen, incident, live, ports, unseen)
+
+
+async def _live(resource: Resource, incident: Incident, ports: Ports) -> JsonObject | None:
+    """The target as the API server holds it, in the life the incident is about; None when that is gone."""
+    target = incident.target
     try:
-        live = await ports.cluster.get(resource, incident.target.name, incident.target.namespace)
+        live = await ports.cluster.get(resource, target.name, target.namespace)
     except NotFound:
-        return Evidence(observed_at=now, workload=None, unseen=tuple(unseen))
-    if dig_str(live, "metadata", "uid") != incident.target_uid:
-        return Evidence(observed_at=now, workload=None, unseen=tuple(unseen))
+        return None
+    is_it = dig_str(live, "metadata", "uid") == incident.target_uid or is_absent(incident)
+    return live if is_it else None
+
+
+async def _with_history(
+    seen: Evidence, incident: Incident, live: JsonObject, ports: Ports, unseen: list[str]
+) -> Evidence:
+    """What is known of a workload's revisions besides."""
     history, autoscaler, logs = await asyncio.gather(
         _history(incident, live, ports, unseen), _autoscaler(incident.target, ports, unseen), _logs(seen, ports)
     )
     failing = {s.revision for s in seen.signals if s.confirmed and s.revision}
-    good = await ports.ledger.good_revisions(incident.target_uid)
+    owner_uid = dig_str(live, "metadata", "uid")
+    good = await ports.ledger.good_revisions(owner_uid)
     workload = _mirrored(incident, ports)
     candidates: tuple[CandidateRevert, ...] = ()
     recent = False
@@ -80,7 +113,7 @@ async def gather(incident: Incident, ports: Ports) -> Evidence:
             failing=failing,
             confirmed={g.revision_hash for g in good},
             rollout_in_progress=workload is not None and is_rolling(workload),
-            now=now,
+            now=seen.observed_at,
         )
     return seen.model_copy(
         update={
@@ -90,7 +123,6 @@ async def gather(incident: Incident, ports: Ports) -> Evidence:
             "workload": _with_revision(seen.workload, history),
             "logs": logs,
             "autoscaler": autoscaler,
-            "scope": (_pin(incident.target, live), *_pod_pins(incident, ports))[:80],
             "unseen": tuple(unseen),
         }
     )
@@ -120,23 +152,73 @@ def look(incident: Incident, ports: Ports) -> Evidence:
     workload = _mirrored(incident, ports)
     pods = _pods_of(incident, ports)
     if workload is not None:
-        signals = look_at_root(workload, ports.contexts, now)
+        signals = [*look_at_root(workload, ports.contexts, now), *look_at_object(workload, ports.objects, now)]
     else:
         signals = [s for p in pods for s in look_at_pod(p, ports.contexts, now)]
+        signals += _of_target(incident, ports, now)
+    signals += _of_affected(incident, ports, now)
     return Evidence(
         observed_at=now,
         workload=workload_facts(workload, current_hash(workload, ports)) if workload is not None else None,
+        subject=_subject(incident, ports) if workload is None else None,
+        service=_service(incident, ports),
         pods=_pods(pods),
-        signals=tuple(signals[:50]),
+        signals=tuple(sorted(signals, key=lambda s: not s.confirmed)[:50]),
         events=_events([incident.target_uid, *(p.metadata.uid for p in pods)], ports),
     )
 
 
+def is_absent(incident: Incident) -> bool:
+    """Whether the incident is about an object that was gone when it was opened."""
+    return incident.target_uid == absent_uid(incident.target)
+
+
 def _mirrored(incident: Incident, ports: Ports) -> Workload | None:
-    """The target in the life that the incident is about, as the watch shows it."""
+    """The target in the life that the incident is about, as the watch shows it; of one that was gone, any life."""
     target = incident.target
     found = ports.mirror.workload(target.kind, target.namespace, target.name) if target.kind in ROLLING else None
-    return found if found is not None and found.uid == incident.target_uid else None
+    return found if found is not None and (found.uid == incident.target_uid or is_absent(incident)) else None
+
+
+def _held(incident: Incident, ports: Ports) -> KubeObject | None:
+    """The same for a target of any other kind."""
+    target, resource = incident.target, KNOWN.get(incident.target.kind)
+    if resource is None or target.kind in ROLLING or target.kind == POD.kind:
+        return None
+    wanted = Reference(target.kind, target.namespace or "", target.name, "", resource.api_version)
+    found = ports.mirror.find(wanted)
+    return found if found is not None and (found.uid == incident.target_uid or is_absent(incident)) else None
+
+
+def _of_target(incident: Incident, ports: Ports, now: datetime) -> list[Signal]:
+    """What is wrong with a target that is no workload, or with its absence."""
+    item = _held(incident, ports)
+    if item is not None:
+        return look_at_object(item, ports.objects, now)
+    return look_at_missing(incident.target, ports.objects, now) if is_absent(incident) else []
+
+
+def _of_affected(incident: Incident, ports: Ports, now: datetime) -> list[Signal]:
+    """What the workloads show that fail for the target: it is healed when they are."""
+    signals: list[Signal] = []
+    for ref in incident.affected:
+        workload = ports.mirror.workload(ref.kind, ref.namespace, ref.name)
+        if workload is not None:
+            signals += look_at_root(workload, ports.contexts, now)
+    return signals
+
+
+def _subject(incident: Incident, ports: Ports) -> SubjectFacts | None:
+    item = _held(incident, ports)
+    if item is None:
+        return None
+    body = item.body if isinstance(item, Document) else as_manifest(item)
+    return subject_facts(incident.target, body)
+
+
+def _service(incident: Incident, ports: Ports) -> ServiceSummary | None:
+    item = _held(incident, ports)
+    return service_summary(item, ports) if isinstance(item, Service) else None
 
 
 def _events(uids: Sequence[str], ports: Ports) -> tuple[EventFacts, ...]:
@@ -225,16 +307,6 @@ def _talkers(signals: Sequence[Signal], pods: Sequence[PodFacts]) -> list[tuple[
     return [(pod, container) for container, pod in chosen.items()]
 
 
-def _pin(ref: ObjectRef, live: JsonObject) -> Pin:
-    meta = dig_object(live, "metadata")
-    return Pin(
-        ref=ref,
-        uid=dig_str(meta, "uid"),
-        resource_version=dig_str(meta, "resourceVersion"),
-        generation=dig_int(meta, "generation"),
-    )
-
-
 def _pod_pins(incident: Incident, ports: Ports) -> list[Pin]:
     return [
         Pin(
@@ -246,6 +318,15 @@ def _pod_pins(incident: Incident, ports: Ports) -> list[Pin]:
         for p in _pods_of(incident, ports)
         if p.metadata.uid != incident.target_uid
     ]
+
+
+def _places_for_reruns(incident: Incident, ports: Ports) -> list[Pin]:
+    """The names under which the work of a failed Job could be done again, as far as they are free."""
+    target = incident.target
+    if target.kind != JOB.kind or target.namespace is None:
+        return []
+    free = [n for n in reruns(target.name) if ports.mirror.controller(JOB.kind, target.namespace, n) is None]
+    return [Pin.absent(ObjectRef(kind=JOB.kind, namespace=target.namespace, name=name)) for name in free]
 
 
 async def keep(evidence: Evidence, ports: Ports) -> str:

@@ -182,6 +182,8 @@ class Incident(Value):
     """When our watch had the status update that confirmed the first signal, or when that signal's grace ended; None for
     incidents that somebody asked for."""
     signals: tuple[Signal, ...] = Field(max_length=20)
+    affected: tuple[ObjectRef, ...] = Field(default=(), max_length=50)
+    """Other workloads that fail for the same cause, when the target is that cause; it is healed when they are."""
 
 
 class ContainerFacts(Value):
@@ -326,6 +328,42 @@ class SubjectFacts(Value):
     deleting: bool = False
 
 
+class PortSummary(Value):
+    """One port that a container declares; `name` is empty when it has none."""
+
+    name: str
+    number: int
+    protocol: str = "TCP"
+
+
+class TemplateSummary(Value):
+    """A workload by what its pods bear: the template's labels and all declared ports."""
+
+    ref: ObjectRef
+    labels: dict[str, str]
+    ports: tuple[PortSummary, ...] = Field(default=(), max_length=60)
+
+
+class ServicePortSummary(Value):
+    """One port of a Service and where it leads: a number, or the name of a container's port."""
+
+    name: str
+    port: int
+    target: int | str
+    protocol: str = "TCP"
+
+
+class ServiceSummary(Value):
+    """A Service as it stands, and all workloads that it could have been made for."""
+
+    selector: dict[str, str]
+    ports: tuple[ServicePortSummary, ...] = Field(default=(), max_length=100)
+    pods: int
+    """How many pods it selects, ready or not."""
+    workloads: tuple[TemplateSummary, ...] | None = Field(default=None, max_length=100)
+    """All of the namespace; None when there are too many: what one that is left out would say is not known."""
+
+
 class EventFacts(Value):
     """One Kubernetes Event about the target or its pods: a hint, never proof."""
 
@@ -371,6 +409,8 @@ class Evidence(Value):
     """Best first; empty when there is no earlier revision."""
     subject: SubjectFacts | None = None
     """The target, when it is no workload with pods; None when it is gone, too."""
+    service: ServiceSummary | None = None
+    """The target's wiring, when it is a Service."""
     objects: tuple[ObjectCandidate, ...] = Field(default=(), max_length=20)
     """Ways back for the objects that the target depends on, or for the target itself; the newest change first."""
     rollout_is_recent: bool = False
@@ -393,6 +433,8 @@ class FromSignal(Value):
     target_uid: str
     detected_at: datetime | None = None
     """When the status update that confirmed it was received, or when its grace ended."""
+    affected: tuple[ObjectRef, ...] = Field(default=(), max_length=50)
+    """Workloads that fail because of the target."""
 
 
 class FromReference(Value):

@@ -41,8 +41,9 @@ async def admit(trigger: FromSignal | FromReference, ports: Ports) -> Admitted |
     """
     now = ports.clock.now()
     detected: datetime | None = None
+    affected: tuple[ObjectRef, ...] = ()
     match trigger:
-        case FromSignal(signal=signal, target=target, target_uid=uid, detected_at=detected):
+        case FromSignal(signal=signal, target=target, target_uid=uid, detected_at=detected, affected=affected):
             source = Source.WATCHER
         case FromReference(ref=ref, source=source, note=note):
             try:
@@ -63,6 +64,7 @@ async def admit(trigger: FromSignal | FromReference, ports: Ports) -> Admitted |
         opened_at=now,
         detected_at=detected,
         signals=(signal,),
+        affected=affected,
     )
     record, created = await ports.ledger.open_incident(as_record(incident, Status.OPEN, ports))
     return Admitted(record, created)

@@ -6,12 +6,31 @@ only the action and its arguments.
 
 from __future__ import annotations
 
-from graph.incident import Evidence, Incident
+from graph.incident import Evidence, Incident, Reason
 from graph.plan import Plan
+from graph.rules.case import MEANT
 from graph.state import State
-from tools.executors.actions import RollbackWorkload
 from tools.guard.orders import OrderContext
 from tools.refs import Pin
+
+NO_FAILURE = frozenset({*MEANT, Reason.REQUESTED})
+"""What says that an object differs from what is declared, and not that something fails or is missed."""
+
+
+REPLACES_TEMPLATE = frozenset(
+    {
+        "rollback_workload",
+        "revert_fields",
+        "set_resources",
+        "set_image",
+        "set_probe",
+        "set_env",
+        "set_command",
+        "set_placement",
+        "set_security_context",
+    }
+)
+"""What puts another template in the place of one whose pods fail: the rollout of that one does not stand against it."""
 
 
 def context_for(
@@ -31,7 +50,8 @@ def context_for(
         owner_uid=incident.target_uid,
         origin=plan.diagnosis.origin.value,
         approved=approved,
-        reverses_rollout=isinstance(action, RollbackWorkload) and evidence.rollout_is_recent,
+        reverses_rollout=action.action in REPLACES_TEMPLATE and evidence.rollout_is_recent,
+        shows_failure=any(s.confirmed and s.reason not in NO_FAILURE for s in evidence.signals),
         attempted=frozenset(state.get("failed", [])),
     )
 

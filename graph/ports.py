@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -23,16 +24,23 @@ from graph.model.config import Mode, ModelConfig
 from graph.model.trail import trail
 from graph.plan import NoPlan, Planned
 from graph.signals.contexts import Contexts
+from graph.signals.object_contexts import ObjectContexts
 from graph.signals.symptoms import Symptoms
 from tools import registry
 from tools.clock import Clock, SystemClock
 from tools.cluster.allowlist import READ_RULES, AllowList
 from tools.cluster.client import Cluster
 from tools.cluster.mirror import Mirror
+from tools.cluster.objects import Namespace
+from tools.cluster.structs import Reference
+from tools.errors import Invalid
 from tools.guard.door import Door
 from tools.guard.policy import Policy, load_policy
 from tools.guard.verdict import Refused
+from tools.journal.desired import Desired
 from tools.journal.good import GoodKeeper
+from tools.journal.journal import Journal
+from tools.journal.versions import Versions
 from tools.ledger.ledger import Ledger
 
 READING = frozenset({"get", "list", "watch"})
@@ -80,6 +88,8 @@ class PortsConfig:
     namespaces: tuple[str, ...] = ()
     """Only these are watched; empty means all."""
     own_namespace: str | None = None
+    desired_state: str | None = None
+    """A folder of manifests or a Git repository that says how things shall be; None when nothing is declared."""
     observe_only: bool = False
     timing: Timing = field(default_factory=Timing)
     limits: Limits = field(default_factory=Limits)
@@ -98,6 +108,8 @@ class Ports:
     cluster: Cluster
     mirror: Mirror
     contexts: Contexts
+    objects: ObjectContexts
+    journal: Journal
     good: GoodKeeper
     door: Door
     ledger: Ledger
@@ -110,6 +122,10 @@ class Ports:
     """Who reasons; without a model hybrid is rules."""
     cache: DiagnosisCache | None = None
     """What healed before; None remembers nothing."""
+    manifests: Versions | None = None
+    """Versions of objects by digest, as actions name them."""
+    desired: Desired | None = None
+    """What is declared; None when nothing is."""
 
 
 @contextlib.asynccontextmanager
@@ -125,8 +141,8 @@ async def open_ports(
     policy = await asyncio.to_thread(load_policy, config.policy_file, registry.ALL)
     if config.observe_only:
         policy = policy.observing()
-    enabled = registry.executors(resources_factor=policy.limits.resources_factor)
-    needed = registry.allow_rules(enabled)
+    desired = _desired(config, ticking)
+    needed = registry.allow_rules()
     if config.observe_only:
         needed = tuple(replace(rule, dry_run_only=rule.verb not in READING) for rule in needed)
     allowlist = AllowList(
@@ -142,6 +158,16 @@ async def open_ports(
         await mirror.start()
         stack.push_async_callback(mirror.stop)
         good = GoodKeeper(ledger, ticking)
+        journal = Journal(cluster, mirror, ledger, ticking, desired)
+        await journal.open()
+        stack.push_async_callback(_in_background(journal))
+        enabled = registry.executors(
+            resources_factor=policy.limits.resources_factor,
+            storage_factor=policy.limits.storage_factor,
+            autoscaler_factor=policy.limits.autoscaler_factor,
+            image_registries=policy.image_registries,
+            versions=journal.manifests,
+        )
         contexts = Contexts(mirror, confirmed=good.confirmed, symptoms=Symptoms())
         door = Door(cluster, ledger, policy, ticking, enabled, config.own_namespace)
         thinker = model or await _open_model(config.model, cluster, ledger, ticking, enabled, stack)
@@ -150,6 +176,7 @@ async def open_ports(
             cluster=cluster,
             mirror=mirror,
             contexts=contexts,
+            objects=ObjectContexts(mirror, journal, is_leaving=partial(_is_leaving, mirror)),
             good=good,
             door=door,
             ledger=ledger,
@@ -160,7 +187,37 @@ async def open_ports(
             limits=Limits(attempts=policy.limits.attempts_per_incident, retries=config.limits.retries),
             mode=mode,
             cache=None if mode is Mode.RULES else DiagnosisCache(ticking),
+            journal=journal,
+            manifests=journal.manifests,
+            desired=desired,
         )
+
+
+def _is_leaving(mirror: Mirror, namespace: str) -> bool:
+    """Whether a namespace is being deleted, as the watch shows it."""
+    found = mirror.find(Reference(Namespace.kind, "", namespace, "", Namespace.api_version))
+    return found is not None and found.is_being_deleted
+
+
+def _desired(config: PortsConfig, clock: Clock) -> Desired | None:
+    """What is declared, not yet read.  Raises Invalid, which names the form, for a location that cannot be meant."""
+    if config.desired_state is None:
+        return None
+    try:
+        return Desired(config.desired_state, state_dir=config.state_dir, clock=clock)
+    except ValueError as error:
+        raise Invalid(f"the desired state: {error}") from error
+
+
+def _in_background(journal: Journal) -> Callable[[], Coroutine[None, None, None]]:
+    """Start the journal; gives what ends it."""
+    running = asyncio.create_task(journal.run(), name="journal")
+
+    async def stop() -> None:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    return stop
 
 
 async def _open_model(  # noqa: PLR0917 - one caller, in the order in which things are opened

@@ -382,6 +382,22 @@ def pauses(
     )  # fmt: skip
 
 
+scripts = typer.Typer(help="Scripts of the operator as actions.", no_args_is_help=True)
+app.add_typer(scripts, name="script")
+
+
+@scripts.command("check")
+def check_scripts(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with the manifests and their files.")],
+    *,
+    output: Format = Output.TABLE,
+) -> None:
+    """List the scripts of a folder, each ok or with what to do about it.  Nothing is executed."""
+    from server.commands.scripts import check_scripts as check
+
+    sys.exit(check(folder, as_json=output is Output.JSON))
+
+
 def main() -> None:
     """The entry point of the installed script."""
     app()

@@ -113,7 +113,10 @@ async def _by_ledger(ref: ObjectRef, uid: str, ports: Ports, now: datetime) -> l
             )
     if paused is not None:
         found.append(f"Acting is paused by an operator until {paused:%Y-%m-%d %H:%M:%S} UTC.")
-    found += [f"We cannot see {source}." for source in ports.mirror.unavailable()]
+    found += [f"We cannot see {source}." for source in (*ports.mirror.unavailable(), *ports.mirror.blind_spots())]
+    desired = ports.journal.desired
+    if desired is not None:
+        found += [f"The declared state is not whole: {problem}" for problem in desired.problems[:5]]
     return found
 
 

@@ -144,7 +144,14 @@ def gauges(ports: Ports, dispatcher: Dispatcher) -> Iterable[Metric]:
         events[name] = events.get(name, 0) + reflector.counters.events
     yield gauge("selfheal_open_incidents", "Incidents that run or wait in this process.", dispatcher.open_count)
     yield gauge("selfheal_view_age_seconds", "Age of the stalest source we can see.", ports.mirror.view_age())
-    yield gauge("selfheal_sources_unseen", "Kinds of objects we cannot see.", len(ports.mirror.unavailable()))
+    yield gauge(
+        "selfheal_sources_unseen",
+        "Kinds of objects we cannot see.",
+        len(ports.mirror.unavailable()) + len(ports.mirror.blind_spots()),
+    )
+    desired = ports.journal.desired
+    problems = len(desired.problems) if desired is not None else 0
+    yield gauge("selfheal_desired_state_problems", "Manifests of the declared state that could not be read.", problems)
     yield gauge_by("selfheal_relists", "Full lists since the start, by resource.", "resource", relists)
     yield gauge_by("selfheal_watch_events", "Watch events since the start, by resource.", "resource", events)
 

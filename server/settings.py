@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from tools.journal.repository import parse_location
+
 if TYPE_CHECKING:
     from graph.model.config import ModelConfig
     from graph.ports import PortsConfig
@@ -70,6 +72,13 @@ class Settings(BaseSettings):
     )
     state_dir: Path = Field(
         default=Path("~/.local/state/selfheal"), description="Folder of the ledger and the checkpoints."
+    )
+    desired_state: str | None = Field(
+        default=None,
+        description=(
+            "How the cluster shall be: a folder of manifests, or a Git repository (`URL?ref=BRANCH`, `URL//PATH`);"
+            " what differs from it is drift, and what it declares is intended."
+        ),
     )
     ledger_url: str | None = Field(
         default=None, description="SQLAlchemy URL of the ledger; a SQLite file in the state folder by default."
@@ -164,6 +173,14 @@ class Settings(BaseSettings):
         """`~` is the user's home."""
         return value.expanduser() if value is not None else None
 
+    @field_validator("desired_state")
+    @classmethod
+    def _can_be_meant(cls, value: str | None) -> str | None:
+        """A location that is none stops the start, not the first look at it."""
+        if value is not None:
+            parse_location(value)
+        return value
+
     @model_validator(mode="after")
     def _one_way_in(self) -> Settings:
         """At most one of token, token file and the insecure bind: with two, nobody can say which one counts."""
@@ -226,6 +243,7 @@ class Settings(BaseSettings):
             kubeconfig=self.kubeconfig,
             context=self.context,
             policy_file=self.policy_file,
+            desired_state=self.desired_state,
             namespaces=self.namespaces,
             own_namespace=own_namespace or self.own_namespace or pod_namespace(),
             observe_only=self.observe,

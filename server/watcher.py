@@ -17,17 +17,19 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from graph.incident import FromSignal, Incident, Signal
+from graph.incident import FromSignal, Incident, Reason, Signal
 from graph.plan import Status
 from graph.ports import Ports
+from graph.signals.common_cause import CommonCause
 from graph.signals.look import look_at_pod, look_at_root, look_at_workload
+from server.causes import Causes, Owner
 from server.dispatch import Dispatcher
 from server.entries import WATCHER_SOURCE
 from server.logging import get_logger
 from server.memory import Memory, Rest
+from server.objectwatch import PERIOD, ObjectWatch, held
 from server.tickets import Dropped, StoppingError
 from server.timers import Timers
 from tools.cluster.objects import ClusterEvent, DaemonSet, Deployment, Pod, ReplicaSet, StatefulSet, Workload
@@ -38,7 +40,7 @@ from tools.errors import ToolError
 from tools.guard.policy import MODE_ANNOTATION, Mode, mode_from_annotation, strictest
 from tools.jsontypes import digest
 from tools.ledger.records import InboxEntry, IncidentRecord
-from tools.refs import ObjectRef
+from tools.refs import ObjectRef, absent_uid
 
 _LOG = get_logger(__name__)
 RETRY = timedelta(seconds=5)
@@ -47,14 +49,6 @@ RECENT = 500
 """Incidents read at the start to remember what rests."""
 YIELD_EVERY = 50
 """Deltas handled in a row before other tasks get their turn: a replay is thousands of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """The root owner of what was looked at: whose incident it would be."""
-
-    ref: ObjectRef
-    uid: str
 
 
 class Watcher:
@@ -66,6 +60,8 @@ class Watcher:
         self._quiet = quiet
         self._memory = Memory(quiet)
         self._timers: Timers[ObjectRef] = Timers(ports.clock)
+        self._causes = Causes(ports)
+        self._objects = ObjectWatch(ports, raise_=self._raise_on_object, look_soon=self._timers.at)
         self._proving: Timers[str] = Timers(ports.clock)
         self._opening: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -79,11 +75,14 @@ class Watcher:
         """Sync, remember, look at everything once, then follow the changes."""
         await self._synced()
         await self._remember()
+        self._ports.journal.on_drift = self._look_soon
+        self._ports.journal.keeper.doubted = self._is_doubted
         subscription = self._ports.mirror.subscribe(replay=True)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._look_again(), name="watcher timers")
                 group.create_task(self._confirm_good(), name="watcher good")
+                group.create_task(self._check_from_time_to_time(), name="watcher checks")
                 handled = 0
                 async for delta in subscription:
                     self._handle(delta)
@@ -102,7 +101,7 @@ class Watcher:
         while not await mirror.synced(timedelta(seconds=30)):
             waits_for = sorted({r.resource.plural for r in mirror.reflectors if not r.settled.is_set()})
             _LOG.warning("watcher.syncing", waits_for=waits_for)
-        if unseen := mirror.unavailable():
+        if unseen := [*mirror.unavailable(), *mirror.blind_spots()]:
             _LOG.warning("watcher.blind", cannot_see=unseen)
 
     async def _remember(self) -> None:
@@ -135,6 +134,7 @@ class Watcher:
                     self._look_at_named(event, at)
                 case _:
                     pass
+            self._objects.handle(delta, at)
         except Exception:  # noqa: BLE001 -- the boundary of one look; the watch goes on
             _LOG.exception("watcher.broken", object=str(delta.object.ref))
 
@@ -201,29 +201,64 @@ class Watcher:
         workload = mirror.workload(ref.kind, ref.namespace, ref.name)
         if workload is not None:
             self._look_at_root(workload, at)
+        self._objects.look(ref, at)
+
+    def _is_doubted(self, ref: ObjectRef) -> bool:
+        """Whether the object shows a symptom, or had one that nobody has healed: then it is not taken for good."""
+        item = held(ref, self._ports)
+        if item is None:
+            return False
+        shows = bool(self._objects.seen(ref, item.uid)) or bool(self._memory.rests_of(item.uid))
+        return shows or self._dispatcher.incident_on(item.uid) is not None
+
+    def _look_soon(self, ref: ObjectRef) -> None:
+        """As soon as the loop is free."""
+        self._timers.at(ref, self._ports.clock.now())
+
+    async def _check_from_time_to_time(self) -> None:
+        """What no change announces: silent faults that only looking finds."""
+        while True:
+            await self._ports.clock.sleep(PERIOD)
+            try:
+                self._objects.check()
+            except Exception:  # noqa: BLE001 -- as in `_handle`
+                _LOG.exception("watcher.broken", object="check")
 
     # From a signal to an incident
 
     def _raise(self, signals: Sequence[Signal], seen_on: KubeObject, at: datetime) -> None:
+        """Submit what is confirmed and new about the root owner of what was looked at."""
+        if signals:
+            self._raise_on(self._root(seen_on), signals, at)
+
+    def _raise_on_object(self, signals: Sequence[Signal], at: datetime) -> None:
+        """The same for what was found on objects: each is its own owner, and one that is gone stands for its name."""
+        for ref in dict.fromkeys(s.object for s in signals):
+            found = [s for s in signals if s.object == ref]
+            is_gone = found[0].reason is Reason.OBJECT_MISSING
+            self._raise_on(Owner(ref, absent_uid(ref) if is_gone else found[0].uid), found, at)
+
+    def _raise_on(self, owner: Owner, signals: Sequence[Signal], at: datetime) -> None:
         """Submit what is confirmed and new; come back for what is not confirmed yet.
 
         `at` is when we received what was looked at, or when its grace ended: the time to the first write counts on.
         """
-        if not signals:
-            return
         for signal in signals:
             if not signal.confirmed and signal.due_at is not None:
                 self._timers.at(signal.object, signal.due_at)
         confirmed = [s for s in signals if s.confirmed]
         if not confirmed:
             return
-        owner = self._root(seen_on)
         if owner.uid in self._opening or self._dispatcher.incident_on(owner.uid) is not None:
             return  # looked at again when that incident has ended
         mode = self.mode_of(owner.ref)
         if mode is Mode.OFF:
             return
         now = self._ports.clock.now()
+        cause = self._causes.common(confirmed[0], owner.ref, owner.uid)
+        if cause is not None:
+            self._raise_common(cause, at)
+            return
         may_act = mode in {Mode.AUTO, Mode.APPROVE}
         for signal in confirmed:
             rest = self._memory.resting(owner.uid, signal, now, may_act=may_act)
@@ -232,6 +267,19 @@ class Watcher:
                 self._spawn(self._open(signal, owner, at))
                 return
             self._timers.at(owner.ref, rest.until)
+
+    def _raise_common(self, cause: CommonCause, at: datetime) -> None:
+        """One incident at the cause, with those that fail for it; none of these opens one of its own."""
+        owner, signal = self._causes.trouble(cause)
+        if owner.uid in self._opening or self._dispatcher.incident_on(owner.uid) is not None:
+            return
+        may_act = self.mode_of(owner.ref) in {Mode.AUTO, Mode.APPROVE}
+        rest = self._memory.resting(owner.uid, signal, self._ports.clock.now(), may_act=may_act)
+        if rest is not None:
+            self._timers.at(owner.ref, rest.until)
+            return
+        self._opening.add(owner.uid)
+        self._spawn(self._open(signal, owner, at, affected=cause.targets[:50]))
 
     def mode_of(self, ref: ObjectRef) -> Mode:
         """What the policy and the workload's own annotation allow at most; the guard asks more exactly."""
@@ -242,11 +290,15 @@ class Watcher:
         own = mode_from_annotation(workload.metadata.annotations.get(MODE_ANNOTATION))
         return mode if own is None else strictest(mode, own)
 
-    async def _open(self, signal: Signal, owner: Owner, detected_at: datetime) -> None:
+    async def _open(
+        self, signal: Signal, owner: Owner, detected_at: datetime, *, affected: tuple[ObjectRef, ...] = ()
+    ) -> None:
         """Submit, and hold the target until the incident has ended."""
         pause = timedelta(0)
         try:
-            trigger = FromSignal(signal=signal, target=owner.ref, target_uid=owner.uid, detected_at=detected_at)
+            trigger = FromSignal(
+                signal=signal, target=owner.ref, target_uid=owner.uid, detected_at=detected_at, affected=affected
+            )
             body = trigger.model_dump(mode="json")
             entry = InboxEntry(
                 id=uuid.uuid4().hex,
@@ -286,14 +338,16 @@ class Watcher:
         now = self._ports.clock.now()
         target = record.target
         workload = self._ports.mirror.workload(target.kind, target.namespace, target.name)
-        still_seen: list[Signal] = []
+        still_seen = [s for s in self._objects.seen(target, record.target_uid) if s.confirmed]
         if workload is not None and workload.uid == record.target_uid:
-            still_seen = [s for s in look_at_root(workload, self._ports.contexts, now) if s.confirmed]
-        opened_for = Incident.model_validate(record.document).signals
+            still_seen += [s for s in look_at_root(workload, self._ports.contexts, now) if s.confirmed]
+        incident = Incident.model_validate(record.document)
+        opened_for = incident.signals
         self._memory.ended(
             record.target_uid, Status(record.status), opened_for=opened_for, still_seen=still_seen, now=now
         )
-        self._timers.at(target, now)
+        for ref in (target, *incident.affected):
+            self._timers.at(ref, now)
 
     def _root(self, item: KubeObject) -> Owner:
         """The topmost owner that we see; what lies above it is unknown to us."""
@@ -318,7 +372,8 @@ class Watcher:
         while True:
             await self._proving.due()
             try:
-                await self._ports.good.settle()
+                for good in await self._ports.good.settle():
+                    self._ports.journal.confirmed(good.owner)
             except ToolError as error:
                 _LOG.warning("watcher.good_unwritten", code=error.code, error=str(error))
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 REDACTED = "[REDACTED]"
 
@@ -57,6 +58,8 @@ _HARMLESS_VALUES = (
     "undefined unset was",
 )
 _HARMLESS_VALUE = frozenset(word for line in _HARMLESS_VALUES for word in line.split())
+_SHORT = 4096
+"""Characters of a text whose excerpt is remembered."""
 _LONG = 20
 """A word of this length after a secret's name is no word of prose."""
 _REFERENCE = re.compile(r"^[a-z0-9./-]+$")
@@ -113,6 +116,10 @@ def excerpt(text: str, limit: int) -> str:
     """Redacted, visible, and at most `limit` characters; a longer text loses its middle: causes stand at the end."""
     if limit < 1:
         raise ValueError(f"an excerpt of {limit} characters holds nothing: ask for at least one")
+    return _remembered(text, limit) if len(text) <= _SHORT else _cut(text, limit)
+
+
+def _cut(text: str, limit: int) -> str:
     clean = visible(redact(text))
     if len(clean) <= limit:
         return clean
@@ -122,6 +129,10 @@ def excerpt(text: str, limit: int) -> str:
     room = limit - len(mark)
     head = room - room * 2 // 5
     return clean[:head] + mark + clean[len(clean) - (room - head) :]
+
+
+_remembered = lru_cache(maxsize=2048)(_cut)
+"""The same messages and Events are shown at every look while a recovery is watched; long texts are logs, read once."""
 
 
 def _hide_pair(match: re.Match[str]) -> str:

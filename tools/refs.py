@@ -40,11 +40,19 @@ class ObjectRef(BaseModel):
         return cls(kind=match["kind"], namespace=match["namespace"], name=match["name"])
 
 
+def absent_uid(ref: ObjectRef) -> str:
+    """What stands for the uid of an object that is not there: no server gives such a one, and it is one per name."""
+    return f"absent:{ref}"
+
+
 class Pin(BaseModel):
     """One life of one object as it stood when it was read.
 
     `generation` counts changes of the spec and is None for kinds that have none; `resource_version` changes with every
-    write, status included, and is opaque.
+    write, status included, and is opaque.  `content` is `tools.cluster.documents.content_of` of what was read: it tells
+    for kinds without a generation whether anybody changed them; None when nobody took it.
+
+    An object that was looked for and is not there has a pin as well (`absent`): it says which name stood for nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,3 +61,9 @@ class Pin(BaseModel):
     uid: str = Field(min_length=1)
     resource_version: str
     generation: int | None
+    content: str | None = None
+
+    @classmethod
+    def absent(cls, ref: ObjectRef) -> Pin:
+        """The pin of an object that is not there."""
+        return cls(ref=ref, uid=absent_uid(ref), resource_version="", generation=None)

@@ -17,8 +17,32 @@ from pydantic import BaseModel, ConfigDict, create_model
 from tools.cluster.allowlist import Rule
 from tools.executors.actions import ACTIONS, AnyAction
 from tools.executors.base import Executor, Permission
+from tools.executors.kubernetes.autoscaling import DEFAULT_AUTOSCALER_FACTOR, SetHpaBoundsExecutor
+from tools.executors.kubernetes.batch import (
+    DeleteJobExecutor,
+    RerunJobExecutor,
+    ResumeCronJobExecutor,
+    SuspendCronJobExecutor,
+)
+from tools.executors.kubernetes.edit.command import SetCommandExecutor
+from tools.executors.kubernetes.edit.env import SetEnvExecutor
+from tools.executors.kubernetes.edit.image import SetImageExecutor
+from tools.executors.kubernetes.edit.placement import SetPlacementExecutor
+from tools.executors.kubernetes.edit.probe import SetProbeExecutor
+from tools.executors.kubernetes.edit.security import SetSecurityContextExecutor
+from tools.executors.kubernetes.edit.service import SetServiceExecutor
+from tools.executors.kubernetes.nodes import CordonNodeExecutor, RemoveTaintExecutor, UncordonNodeExecutor
+from tools.executors.kubernetes.objects import RevertFieldsExecutor
 from tools.executors.kubernetes.pod import DeletePodExecutor, EvictPodExecutor
 from tools.executors.kubernetes.resources import DEFAULT_FACTOR, SetResourcesExecutor
+from tools.executors.kubernetes.restore import RemoveObjectExecutor, RestoreObjectExecutor
+from tools.executors.kubernetes.rollout import ResumeRolloutExecutor
+from tools.executors.kubernetes.storage import (
+    DEFAULT_STORAGE_FACTOR,
+    ExpandPvcExecutor,
+    RecreateUnboundPvcExecutor,
+    RemoveUnboundPvcExecutor,
+)
 from tools.executors.kubernetes.workload import (
     RestartWorkloadExecutor,
     RollbackWorkloadExecutor,
@@ -26,6 +50,7 @@ from tools.executors.kubernetes.workload import (
 )
 from tools.guard.door import Door
 from tools.guard.orders import OrderContext, Outcome
+from tools.journal.versions import Versions
 from tools.jsontypes import JsonObject
 
 if TYPE_CHECKING:
@@ -41,17 +66,58 @@ ALL: Final[Mapping[str, type[AnyExecutor]]] = {
     "set_resources": SetResourcesExecutor,
     "evict_pod": EvictPodExecutor,
     "delete_pod": DeletePodExecutor,
+    "revert_fields": RevertFieldsExecutor,
+    "restore_object": RestoreObjectExecutor,
+    "remove_object": RemoveObjectExecutor,
+    "resume_rollout": ResumeRolloutExecutor,
+    "cordon_node": CordonNodeExecutor,
+    "uncordon_node": UncordonNodeExecutor,
+    "remove_taint": RemoveTaintExecutor,
+    "rerun_job": RerunJobExecutor,
+    "delete_job": DeleteJobExecutor,
+    "suspend_cronjob": SuspendCronJobExecutor,
+    "resume_cronjob": ResumeCronJobExecutor,
+    "expand_pvc": ExpandPvcExecutor,
+    "remove_unbound_pvc": RemoveUnboundPvcExecutor,
+    "recreate_unbound_pvc": RecreateUnboundPvcExecutor,
+    "set_hpa_bounds": SetHpaBoundsExecutor,
+    "set_image": SetImageExecutor,
+    "set_probe": SetProbeExecutor,
+    "set_env": SetEnvExecutor,
+    "set_command": SetCommandExecutor,
+    "set_placement": SetPlacementExecutor,
+    "set_security_context": SetSecurityContextExecutor,
+    "set_service": SetServiceExecutor,
 }
 
 
 def executors(
-    enabled: Iterable[str] | None = None, *, resources_factor: int = DEFAULT_FACTOR
+    enabled: Iterable[str] | None = None,
+    *,
+    resources_factor: int = DEFAULT_FACTOR,
+    storage_factor: int = DEFAULT_STORAGE_FACTOR,
+    autoscaler_factor: int = DEFAULT_AUTOSCALER_FACTOR,
+    image_registries: Iterable[str] = (),
+    versions: Versions | None = None,
 ) -> dict[str, AnyExecutor]:
-    """The enabled actions (None: all) with their executors.  Raises ValueError for a name that is no action."""
+    """The enabled actions (None: all) with their executors.  Raises ValueError for a name that is no action.
+
+    Without `versions` the actions that put objects back refuse every order.
+    """
     built: dict[str, AnyExecutor] = {}
     for name in _checked(enabled):
         if name == "set_resources":
             built[name] = SetResourcesExecutor(resources_factor)
+        elif name == "expand_pvc":
+            built[name] = ExpandPvcExecutor(storage_factor)
+        elif name == "set_hpa_bounds":
+            built[name] = SetHpaBoundsExecutor(autoscaler_factor)
+        elif name == "set_image":
+            built[name] = SetImageExecutor(image_registries)
+        elif name == "revert_fields":
+            built[name] = RevertFieldsExecutor(versions)
+        elif name == "restore_object":
+            built[name] = RestoreObjectExecutor(versions)
         else:
             built[name] = ALL[name]()
     return built

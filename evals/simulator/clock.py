@@ -5,25 +5,27 @@ block until its next timer; instead the clock jumps there.  So every timer of ev
 client timeouts, `asyncio.sleep` of the code under test) is in virtual time, and a request in flight holds time still,
 because its bytes are readable or its handler runnable.
 
-Work in other threads (SQLite, name resolution) is not visible to the loop: while other threads exist, the clock waits
-`thread_grace` real seconds for them before each jump; `hold()` stops time for work that takes longer.
+Work that the loop has handed to threads (SQLite, files, name resolution) holds time still in the same way: it is
+counted (`threads`).  `hold()` is for what nobody can count, such as another process.
 """
 
 from __future__ import annotations
 
 import asyncio
 import selectors
-import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, Self, TypeAlias
 
+from evals.simulator.threads import ThreadWork
 from tools.clock import Clock
 
 _File: TypeAlias = "int | HasFileno"
 
+_NAP = 0.05
+"""Real seconds of one wait while time is held."""
 START = datetime(2026, 1, 5, 9, 0, 0, tzinfo=UTC)
 """Where virtual time begins: a Monday morning, so that schedules and stamps are the same in every run."""
 
@@ -101,11 +103,8 @@ class _JumpingSelector(selectors.BaseSelector):
             return ready
         if timeout is None:
             return self.inner.select(None)
-        ready = self.inner.select(self._clock.patience())
-        if ready:
-            return ready
         if self._clock.is_held:
-            return self.inner.select(0.001)
+            return self.inner.select(_NAP)  # a thread that has done its work wakes the loop through its own pipe
         self._clock.jump(timeout)
         return []
 
@@ -119,12 +118,12 @@ class VirtualClock:
             await clock.sleep(timedelta(hours=1))   # returns at once
     """
 
-    def __init__(self, start: datetime = START, thread_grace: float = 0.001) -> None:
+    def __init__(self, start: datetime = START) -> None:
         self._start = start
-        self._grace = thread_grace
         self._offset = 0.0
         self._base = 0.0
         self._held = 0
+        self._work: ThreadWork | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._inner: selectors.BaseSelector | None = None
 
@@ -143,12 +142,16 @@ class VirtualClock:
         # clock.
         setattr(loop, "_selector", _JumpingSelector(inner, self))  # noqa: B010
         setattr(loop, "time", self._loop_time)  # noqa: B010
+        self._work = ThreadWork(loop)
+        self._work.watch()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Give the loop back; its time goes on from where it is, at real speed."""
         if self._loop is None:
             return
+        if self._work is not None:
+            self._work.release()
         ahead = self._loop_time() - time.monotonic()
         setattr(self._loop, "_selector", self._inner)  # noqa: B010
         setattr(self._loop, "time", lambda: time.monotonic() + ahead)  # noqa: B010
@@ -159,21 +162,17 @@ class VirtualClock:
 
     @property
     def is_held(self) -> bool:
-        """Whether somebody holds time still."""
-        return self._held > 0
+        """Whether time stands still: somebody holds it, or a thread works for this loop."""
+        return self._held > 0 or (self._work is not None and self._work.is_on_the_way)
 
     @contextmanager
     def hold(self) -> Generator[None, None, None]:
-        """Time stands still inside: for work the loop cannot see (a subprocess, a thread)."""
+        """Time stands still inside: for work that cannot be counted (a subprocess, a thread started by hand)."""
         self._held += 1
         try:
             yield
         finally:
             self._held -= 1
-
-    def patience(self) -> float:
-        """Real seconds to wait for other threads before a jump."""
-        return self._grace if threading.active_count() > 1 else 0.0
 
     def jump(self, seconds: float) -> None:
         """Move time forward; called when the loop is idle."""

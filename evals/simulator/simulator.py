@@ -34,6 +34,7 @@ from evals.simulator.clock import ScaledClock, SimClock, VirtualClock
 from evals.simulator.controllers.manager import Manager
 from evals.simulator.kubelet.kubelet import Kubelets
 from evals.simulator.kubelet.registry import Registry
+from evals.simulator.network import Network
 from evals.simulator.objects import clone, is_ready, name_of, namespace_of, objects, strings
 from evals.simulator.timings import Timings
 from tools.jsontypes import JsonObject, dig, dig_object, dig_str
@@ -69,6 +70,7 @@ class Simulator:
         self.faults, self.audit, self.tokens = Faults(), Audit(), Tokens()
         self.kubelets = Kubelets(self.api, self.registry, self.timings)
         self.manager = Manager(self.api, self.timings)
+        self.network = Network(self.store, self.kubelets)
         self.server = Server(self.api, logs=self.kubelets, tokens=self.tokens, faults=self.faults, audit=self.audit)
         self._sizes = (node_cpu, node_memory)
         self._nodes, self._port = nodes, port
@@ -250,6 +252,12 @@ class Simulator:
     def start_kubelet(self, node: str) -> None:
         """The kubelet is back."""
         self.kubelets.wake(node)
+
+    def remove_file(self, pod: JsonObject, path: str, container: str = "") -> None:
+        """Somebody removes a file inside a running container of a pod, by default of its first one."""
+        worker = self.kubelets.worker(pod)
+        if worker is not None:
+            worker.remove_file(container or dig_str(pod, "spec", "containers", 0, "name"), path)
 
     def set_metric(self, namespace: str, workload: str, cpu_millicores: float) -> None:
         """What each pod of a workload uses: what an autoscaler sees.  Without it there are no metrics."""

@@ -23,6 +23,7 @@ class Timings:
     crash_backoff_max: float = 300.0
     crash_backoff_reset: float = 600.0
     volume_resync: float = 60.0
+    volume_refresh: float = 10.0
     config_retry: float = 12.0
     termination: float = 0.3
     create_backoff_max: float = 600.0

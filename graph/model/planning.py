@@ -61,14 +61,30 @@ class _Problem:
     is_final: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A set of actions in the forms a server takes."""
+
+    catalog: Catalog
+    schema: JsonObject
+    tools: tuple[JsonObject, ...]
+
+
 class Planner:
     """Asks for plans made of one catalog's actions."""
 
     def __init__(self, catalog: Catalog) -> None:
-        """The schemas are made once."""
+        """The schemas of each set of actions are made once."""
         self._catalog = catalog
-        self._schema = catalog.plan_schema()
-        self._tools = catalog.tools()
+        self._shown: dict[tuple[str, ...], _Shown] = {}
+
+    def _show(self, case: Case) -> _Shown:
+        """What is shown of the actions that the case offers, and of no others."""
+        names = case.offer.actions
+        if names not in self._shown:
+            chosen = self._catalog.only(names)
+            self._shown[names] = _Shown(chosen, chosen.plan_schema(), chosen.tools())
+        return self._shown[names]
 
     async def plan(self, case: Case, session: Session, style: Planning) -> Planned | NoPlan | Refused:
         """A lawful plan, the model's word that there is none, or a coded refusal."""
@@ -89,7 +105,9 @@ class Planner:
         self, case: Case, session: Session, style: Planning, messages: tuple[BaseMessage, ...]
     ) -> Planned | NoPlan | _Problem:
         draft = await (
-            self._by_tools(session, messages) if style is Planning.TOOLS else self._by_text(session, style, messages)
+            self._by_tools(case, session, messages)
+            if style is Planning.TOOLS
+            else self._by_text(case, session, style, messages)
         )
         if isinstance(draft, _Problem):
             return draft
@@ -105,9 +123,9 @@ class Planner:
         return _Problem(found, told) if isinstance(found, Refused) else found
 
     async def _by_text(
-        self, session: Session, style: Planning, messages: tuple[BaseMessage, ...]
+        self, case: Case, session: Session, style: Planning, messages: tuple[BaseMessage, ...]
     ) -> tuple[Draft, tuple[BaseMessage, ...]] | _Problem:
-        schema = Schema(SCHEMA_NAME, self._schema) if style is Planning.SCHEMA else None
+        schema = Schema(SCHEMA_NAME, self._show(case).schema) if style is Planning.SCHEMA else None
         reply = await session.ask(PHASE, Ask(messages, schema=schema))
         if problem := _unusable(reply, messages):
             return problem
@@ -119,11 +137,11 @@ class Planner:
         return _Problem(draft, told) if isinstance(draft, Refused) else (draft, told)
 
     async def _by_tools(
-        self, session: Session, messages: tuple[BaseMessage, ...]
+        self, case: Case, session: Session, messages: tuple[BaseMessage, ...]
     ) -> tuple[Draft, tuple[BaseMessage, ...]] | _Problem:
         steps: list[RawStep] = []
         for turn in range(MAX_TOOL_TURNS):
-            reply = await session.ask(PHASE, Ask(messages, tools=self._tools))
+            reply = await session.ask(PHASE, Ask(messages, tools=self._show(case).tools))
             if problem := _unusable(reply, messages):
                 return problem
             assert isinstance(reply, Reply)  # noqa: S101 - as above
@@ -148,14 +166,15 @@ class Planner:
         return _problem(ReasonCode.LLM_MALFORMED, f"The plan was not ended with {SUBMIT}.", messages)
 
     def _opening(self, case: Case, session: Session, style: Planning) -> tuple[BaseMessage, ...]:
-        actions = [{"name": e.name, "description": e.description} for e in self._catalog.entries]
+        shown = self._show(case)
+        actions = [{"name": e.name, "description": e.description} for e in shown.catalog.entries]
         system = render(
             Prompt.PLAN_SYSTEM,
             {
                 "style": style.value,
                 "actions": actions,
                 "steps": case.offer.max_steps,
-                "schema": json.dumps(self._schema, separators=(",", ":")) if style is Planning.JSON else "",
+                "schema": json.dumps(shown.schema, separators=(",", ":")) if style is Planning.JSON else "",
             },
         )
         values = {

@@ -15,11 +15,12 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from graph.incident import Evidence
+from graph.incident import Evidence, Operation
 from graph.model.schema import TAG, Conclusion
 from graph.model.view import Offer
 from graph.plan import Diagnosis, NoPlan, Origin, Plan, Planned, Step
 from tools.executors.actions import ACTIONS, AnyAction, RollbackWorkload, SetResources
+from tools.executors.models.objects import RemoveObject, RestoreObject, RevertFields
 from tools.guard.verdict import ReasonCode, Refused
 from tools.jsontypes import JsonObject, JsonValue, dig_object, dig_str, digest
 from tools.redact import excerpt
@@ -184,11 +185,24 @@ def _outside(action: AnyAction, offer: Offer) -> Refused | None:
         ):
             known = ", ".join(str(r.to_revision) for r in offer.reverts) or "none"
             return _refused(ReasonCode.NO_REVISION, f"Revision {revision} is not offered; there is {known}.")
+        case RevertFields(version=version) if offer.way_back(action.target, Operation.REVERT, version) is None:
+            return _no_way_back(action, offer)
+        case RestoreObject(version=version) if offer.way_back(action.target, Operation.RESTORE, version) is None:
+            return _no_way_back(action, offer)
+        case RemoveObject() if offer.way_back(action.target, Operation.REMOVE) is None:
+            return _no_way_back(action, offer)
         case SetResources(container=name) if action.target == offer.workload and name not in offer.containers:
             known = ", ".join(sorted(offer.containers)) or "none"
             return _refused(ReasonCode.TARGET_OUT_OF_SCOPE, f"There is no container {name}; there are {known}.")
         case _:
             return None
+
+
+def _no_way_back(action: AnyAction, offer: Offer) -> Refused:
+    """What is offered for that object instead."""
+    known = ", ".join(f"{o.operation.value} {o.version}".strip() for o in offer.objects if o.ref == action.target)
+    reason = f"{action.tool} of {action.target} in this form is not offered; there is {known or 'none'}."
+    return _refused(ReasonCode.VERSION_UNKNOWN, reason)
 
 
 def _approvals(steps: tuple[Step, ...], offer: Offer) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from graph.model.framing import Frame, new_mark
 from graph.model.investigate import investigate
 from graph.model.planning import Case, Planner
 from graph.model.probe import Capability, probe
+from graph.model.relevant import relevant
 from graph.model.schema import Catalog
 from graph.model.session import Audit, Session, no_audit
 from graph.model.trim import fit
@@ -98,7 +99,9 @@ class ModelReasoner:
     ) -> Planned | NoPlan:
         """A lawful plan, or the reason why there is none.  Never raises for what the model or its server does."""
         with structlog.contextvars.bound_contextvars(incident_id=incident_id):
-            offer = offer_of(evidence, self._catalog.names, failed)
+            kinds = (pin.ref.kind for pin in evidence.scope)
+            actions = relevant(self._catalog.kinds, (s.family for s in evidence.signals), kinds)
+            offer = offer_of(evidence, actions, failed)
             if offer is None:
                 reason = "The target could not be read, so a model may propose nothing about it."
                 return NoPlan(refusal=Refused(code=ReasonCode.INPUT_UNREADABLE, reason=reason, check="model"))

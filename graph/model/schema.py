@@ -5,8 +5,8 @@ What comes out lies in the subset that strict servers accept: every property req
 patterns are outside that subset, so they become words in the description; the answer is validated with them anyway.
 
 The rule: one action, one source; an action that cannot be said in the subset stops the start with its name, instead of
-being shown wrongly.  The schemas do not depend on the incident, since servers compile and keep them; what an incident
-permits stands in the prompt and is checked by `proposals`.
+being shown wrongly.  Since servers compile and keep schemas, they depend on nothing of an incident but which actions
+are relevant to it (`relevant`); what it permits stands in the prompt and is checked by `proposals`.
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ class Entry:
     name: str
     description: str
     type: type[Action]
+    kinds: frozenset[str] = frozenset()
+    """Kinds of the objects it writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,13 @@ class Catalog:
     def of(cls, executors: Mapping[str, Executor[Action]]) -> Catalog:
         """The catalog of these executors.  Raises SchemaError for an action that no schema can show."""
         entries = tuple(
-            Entry(name, executors[name].description, executors[name].action_type) for name in sorted(executors)
+            Entry(
+                name,
+                executors[name].description,
+                executors[name].action_type,
+                frozenset(right.resource.kind for right in executors[name].permissions),
+            )
+            for name in sorted(executors)
         )
         for entry in entries:
             action_schema(entry.type)
@@ -85,6 +93,16 @@ class Catalog:
     def names(self) -> tuple[str, ...]:
         """Names of the actions."""
         return tuple(e.name for e in self.entries)
+
+    @property
+    def kinds(self) -> dict[str, frozenset[str]]:
+        """Each action with the kinds of the objects it writes."""
+        return {e.name: e.kinds for e in self.entries}
+
+    def only(self, names: Iterable[str]) -> Catalog:
+        """The same without the actions that are not named."""
+        wanted = frozenset(names)
+        return Catalog(tuple(e for e in self.entries if e.name in wanted))
 
     def plan_schema(self) -> JsonObject:
         """A whole plan as one strict schema."""

@@ -5,7 +5,7 @@ The order, first to go first:
 1. events of type Normal, oldest first
 2. facts of pods that are ready
 3. log excerpts: each to its last 1,500 characters
-4. fields beyond ten of each revert
+4. fields beyond ten of each revert, of a workload or of another object
 5. Warning events beyond the five newest
 6. findings of the investigation: each to its first 600 characters
 7. failing pods beyond three
@@ -95,12 +95,13 @@ def _shorten(key: str, field: str, limit: int, *, keep_end: bool = False) -> Tak
 
 def _drop_changes(view: JsonObject) -> JsonObject | None:
     choices = dig_object(view, "choices")
-    reverts = dig_list(choices, "reverts")
-    for index, revert in enumerate(reverts):
-        changes = dig_list(revert, "changes")
-        if isinstance(revert, dict) and len(changes) > KEPT_CHANGES:
-            fewer: JsonObject = {**revert, "changes": changes[:KEPT_CHANGES], "more_changes": True}
-            return {**view, "choices": {**choices, "reverts": [*reverts[:index], fewer, *reverts[index + 1 :]]}}
+    for key in ("reverts", "objects"):
+        ways = dig_list(choices, key)
+        for index, way in enumerate(ways):
+            changes = dig_list(way, "changes")
+            if isinstance(way, dict) and len(changes) > KEPT_CHANGES:
+                fewer: JsonObject = {**way, "changes": changes[:KEPT_CHANGES], "more_changes": True}
+                return {**view, "choices": {**choices, key: [*ways[:index], fewer, *ways[index + 1 :]]}}
     return None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from graph.incident import CandidateRevert, Evidence, Health, PodFacts, Signal
+from graph.incident import CandidateRevert, Evidence, Health, ObjectCandidate, Operation, PodFacts, Signal
 from tools.executors.actions import RollbackWorkload
 from tools.guard.verdict import Refused
 from tools.jsontypes import JsonObject, JsonValue
@@ -21,15 +21,17 @@ MAX_TRIED = 8
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What one incident permits: the only targets, reverts, containers and actions a plan may name."""
+    """What one incident permits: the only targets, reverts, object versions, containers and actions a plan may name."""
 
     workload: ObjectRef
+    """What the incident is about: a workload, or the Service, claim, node or other object that shows the trouble."""
     targets: tuple[ObjectRef, ...]
     reverts: tuple[CandidateRevert, ...]
     containers: frozenset[str]
     actions: tuple[str, ...]
     failed: frozenset[str]
     max_steps: int = 8
+    objects: tuple[ObjectCandidate, ...] = ()
 
     @property
     def namespace(self) -> str:
@@ -40,12 +42,17 @@ class Offer:
         """The offered revert to this revision."""
         return next((r for r in self.reverts if r.to_revision == revision), None)
 
+    def way_back(self, ref: ObjectRef, operation: Operation, version: str = "") -> ObjectCandidate | None:
+        """The offered way back of this very object, by this operation, to this version."""
+        wanted = (ref, operation, version)
+        return next((o for o in self.objects if (o.ref, o.operation, o.version) == wanted), None)
+
 
 def offer_of(evidence: Evidence, actions: tuple[str, ...], failed: frozenset[str]) -> Offer | None:
     """The offer; None when the target was not read, since then nothing may be proposed about it."""
-    if evidence.workload is None or not evidence.scope:
+    workload = _root(evidence)
+    if workload is None or not evidence.scope:
         return None
-    workload = evidence.workload.ref
     tried = {
         r.to_revision for r in evidence.candidates if (a := rollback_of(workload, r.to_revision)) and a.digest in failed
     }
@@ -56,7 +63,17 @@ def offer_of(evidence: Evidence, actions: tuple[str, ...], failed: frozenset[str
         containers=frozenset(c.name for c in evidence.containers),
         actions=actions,
         failed=failed,
+        objects=evidence.objects,
     )
+
+
+def _root(evidence: Evidence) -> ObjectRef | None:
+    """What the incident is about; for a target that is gone, the object that would be made again."""
+    if evidence.workload is not None:
+        return evidence.workload.ref
+    if evidence.subject is not None:
+        return evidence.subject.ref
+    return next((o.ref for o in evidence.objects if o.operation is Operation.RESTORE), None)
 
 
 def rollback_of(workload: ObjectRef, revision: int) -> RollbackWorkload | None:
@@ -83,9 +100,11 @@ def view_of(evidence: Evidence, offer: Offer, refusals: tuple[Refused, ...]) -> 
             "actions": list(offer.actions),
             "targets": [str(r) for r in targets],
             "reverts": [_revert(r) for r in offer.reverts],
+            **({"objects": [_object(o) for o in offer.objects]} if offer.objects else {}),
         },
         "tried": _tried(evidence, offer, refusals),
         "workload": _workload(evidence),
+        **_subject(evidence),
         "signals": [_signal(s) for s in evidence.signals],
         "rollout_is_recent": evidence.rollout_is_recent,
         "containers": [c.model_dump(mode="json", exclude_defaults=True) for c in evidence.containers],
@@ -108,6 +127,28 @@ def _workload(evidence: Evidence) -> JsonValue:
         return None
     facts = evidence.workload
     return facts.model_dump(mode="json", exclude={"ref", "uid"}) | {"target": str(facts.ref)}
+
+
+def _subject(evidence: Evidence) -> JsonObject:
+    """What the target is, where it is no workload."""
+    if evidence.subject is None:
+        return {}
+    facts = evidence.subject
+    return {"subject": {"target": str(facts.ref), "facts": list(facts.lines), "deleting": facts.deleting}}
+
+
+def _object(candidate: ObjectCandidate) -> JsonValue:
+    return {
+        "target": str(candidate.ref),
+        "operation": candidate.operation.value,
+        "version": candidate.version,
+        "source": candidate.source.value,
+        "changed_at": candidate.changed_at.isoformat() if candidate.changed_at else None,
+        "changed_by": candidate.changed_by,
+        "relation": candidate.relation,
+        "changes": [{"field": c.path, "now": c.now, "then": c.then} for c in candidate.changes],
+        "more_changes": candidate.truncated,
+    }
 
 
 def _signal(signal: Signal) -> JsonValue:

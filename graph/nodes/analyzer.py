@@ -122,10 +122,14 @@ def summary(incident: Incident, evidence: Evidence, finding: str) -> str:
         return f"Nothing is wrong with {who} now."
     confirmed = [s for s in evidence.signals if s.confirmed]
     seen = sorted({f"{s.reason} on {s.object.kind} {s.object.name}" for s in confirmed})
-    ready = (
-        f"{evidence.workload.ready} of {evidence.workload.desired} pods are ready"
-        if evidence.workload
-        else "it is gone"
-    )
     since = "; the trouble follows a rollout" if evidence.rollout_is_recent else ""
-    return f"{who}: {', '.join(seen[:5])}; {ready}{since}."
+    others = f"; {len(incident.affected)} workloads fail for it" if incident.affected else ""
+    return f"{who}: {', '.join(seen[:5])}; {_standing(evidence)}{since}{others}."
+
+
+def _standing(evidence: Evidence) -> str:
+    if evidence.workload is not None:
+        return f"{evidence.workload.ready} of {evidence.workload.desired} pods are ready"
+    if evidence.subject is None:
+        return "it is gone"
+    return "it is being deleted" if evidence.subject.deleting else "it is there"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from graph.evidence import load, look
+from graph.evidence import ROLLING, load, look
 from graph.facts import is_complete
 from graph.incident import Evidence, Incident, Reason, Signal, WorkloadFacts
 from graph.intake import describe
@@ -34,9 +34,11 @@ from graph.plan import (
 )
 from graph.ports import Ports
 from graph.state import State
+from tools.refs import ObjectRef
 
 STALE_SECONDS = 100.0
 """A view older than this shows nothing; a quiet source speaks every minute or so by bookmark, silence ends at 75 s."""
+REMOVALS = frozenset({"delete_job", "remove_object", "delete_pod", "evict_pod"})
 _SHORTEST = timedelta(milliseconds=50)
 
 
@@ -51,6 +53,9 @@ class Purpose:
     since: datetime
     reasons: frozenset[Reason]
     is_elsewhere: bool
+    target: ObjectRef
+    removes_target: bool = False
+    """The plan takes the target away: that it is gone is what was wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +144,8 @@ def purpose_of(plan: Plan, incident: Incident, evidence: Evidence, *, since: dat
         since=since,
         reasons=frozenset(s.reason for s in evidence.signals if s.confirmed),
         is_elsewhere=all(step.action.target != incident.target for step in plan.steps),
+        target=incident.target,
+        removes_target=any(s.action.action in REMOVALS and s.action.target == incident.target for s in plan.steps),
     )
 
 
@@ -189,7 +196,7 @@ def judge(seen: Evidence, baseline: Vitals, after: Vitals, purpose: Purpose) -> 
     """What one look means; pure."""
     work, severity = seen.workload, after.severity
     if work is None:
-        return Hopeless("The workload is gone.", severity)
+        return _judge_object(seen, baseline, after, purpose)
     who = describe(work.ref)
     fresh = _fresh_failures(seen, work, purpose.since)
     if fresh and purpose.is_elsewhere and not purpose.reasons & {s.reason for s in seen.signals}:
@@ -204,6 +211,21 @@ def judge(seen: Evidence, baseline: Vitals, after: Vitals, purpose: Purpose) -> 
     if new:
         return NotYet(f"{len(new)} other object(s) of the namespace began to fail meanwhile.", severity)
     return Good(f"{who} has {work.ready} of {work.desired} pods ready, no signal left.")
+
+
+def _judge_object(seen: Evidence, baseline: Vitals, after: Vitals, purpose: Purpose) -> Good | NotYet | Hopeless:
+    """The same for a target that is no workload: it is there, it and those that need it show nothing."""
+    who = describe(purpose.target)
+    if seen.subject is None and not purpose.removes_target:
+        if purpose.target.kind in ROLLING and Reason.OBJECT_MISSING not in purpose.reasons:
+            return Hopeless(f"{who} is gone.", after.severity)
+        return NotYet(f"{who} is not there.", after.severity)
+    if seen.signals:
+        return NotYet(f"{who}: {_named(seen.signals)} still shows.", after.severity)
+    new = set(after.failing) - set(baseline.failing)
+    if new:
+        return NotYet(f"{len(new)} object(s) of the namespace began to fail meanwhile.", after.severity)
+    return Good(f"{who} {'is gone, as planned' if seen.subject is None else 'shows no signal any more'}.")
 
 
 def _is_complete(seen: Evidence, work: WorkloadFacts) -> bool:

@@ -23,6 +23,7 @@ from graph.rules.known_causes import KnownCauses
 from graph.rules.leftovers import Leftovers
 from graph.rules.memory import OutOfMemory
 from graph.rules.objects.batch import Batch
+from graph.rules.objects.born import BornBroken
 from graph.rules.objects.case import ObjectCase, ObjectRule
 from graph.rules.objects.claims import Claims
 from graph.rules.objects.known import KnownObjects
@@ -41,7 +42,7 @@ RULES: Final[tuple[Rule, ...]] = (
     KnownCauses(),
 )
 """For workloads, in order.  The last one never acts."""
-OBJECT_RULES: Final[tuple[ObjectRule, ...]] = (PutBack(), Claims(), Batch(), Nodes(), KnownObjects())
+OBJECT_RULES: Final[tuple[ObjectRule, ...]] = (PutBack(), BornBroken(), Claims(), Batch(), Nodes(), KnownObjects())
 """For everything else, in order.  The last one never acts."""
 CHECK: Final = "rulebook"
 

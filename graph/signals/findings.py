@@ -30,6 +30,10 @@ SECRET: Final = timedelta(seconds=4)
 """A Secret is never read: whether it has come meanwhile cannot be looked up before anything is done."""
 SHORT: Final = timedelta(seconds=5)
 """The kubelet's own second attempt."""
+APPLYING: Final = timedelta(seconds=5)
+"""People apply many objects one after the other: what does not fit yet may fit in a moment."""
+HANDLING: Final = timedelta(seconds=10)
+"""A person who pauses, deletes or suspends something often does the next step within this."""
 PATIENT: Final = timedelta(seconds=15)
 """A fault of something that ran well before: its dependencies get the first chance."""
 NEW_VERSION: Final = timedelta(seconds=20)

@@ -32,8 +32,11 @@ async def readyz(request: Request) -> JSONResponse:
     """Whether the view is complete and the ledger answers; 503 with the reasons while they are not."""
     service = service_of(request)
     missing = await reasons_not_ready(service)
-    unseen: list[JsonValue] = [line.partition(":")[0] for line in service.ports.mirror.unavailable()]
+    mirror, desired = service.ports.mirror, service.ports.journal.desired
+    unseen: list[JsonValue] = [line.partition(":")[0] for line in (*mirror.unavailable(), *mirror.blind_spots())]
     document: JsonObject = {"status": "not ready" if missing else "ready", "waits_for": missing, "cannot_see": unseen}
+    if desired is not None:
+        document["desired_state"] = {"read": desired.is_read, "problems": len(desired.problems)}
     return JSONResponse(document, 503 if missing else 200)
 
 

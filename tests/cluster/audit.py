@@ -1,7 +1,8 @@
 """What the API server's audit log says an identity wrote.
 
 Rule: a write is a request that could have changed something: verbs that change, no dry run, and neither Events,
-Leases nor access reviews (its own traces).  Whether it was accepted is the response code, kept beside it.
+Leases nor access reviews (its own traces).  Whether it was accepted is the response code, kept beside it.  Every
+request that names a namespace is counted too, reads and dry runs with the rest: that is the cost of an incident.
 """
 
 from __future__ import annotations
@@ -85,6 +86,24 @@ def _write(event: JsonObject, user: str) -> Write:
     )
 
 
+@dataclass(frozen=True)
+class Request:
+    """Any finished request, in seconds since the epoch; a watch is finished when it ends."""
+
+    at: float
+    namespace: str
+
+
+def parse_request(line: bytes | str, user: str, group: str) -> Request | None:
+    """The line as a request of that user with that group; None when it is somebody else's or not finished."""
+    event = cast("JsonValue", json.loads(line))
+    mine = dig_str(event, "user", "username") == user and group in dig_list(event, "user", "groups")
+    if not mine or dig_str(event, "stage") not in ("ResponseComplete", "Panic"):
+        return None
+    at = datetime.fromisoformat(dig_str(event, "stageTimestamp")).timestamp()
+    return Request(at, dig_str(event, "objectRef", "namespace"))
+
+
 class AuditTail:
     """Follows the log from where it ends now and keeps one user's writes, apart by whether they carry the group.
 
@@ -100,6 +119,11 @@ class AuditTail:
         self._rest = b""
         self.writes: list[Write] = []
         self.foreign: list[Write] = []
+        self.requests: list[Request] = []
+
+    def requests_in(self, namespace: str, since: float) -> int:
+        """How many of its requests named the namespace from a moment on."""
+        return sum(r.namespace == namespace and r.at >= since for r in self.requests)
 
     def in_namespace(self, namespace: str, since: float) -> list[Write]:
         """The watched process's writes into the namespace from a moment on, oldest first."""
@@ -123,5 +147,9 @@ class AuditTail:
             self._offset = log.tell()
         *lines, self._rest = data.split(b"\n")
         for line in lines:
-            if self._marker in line and (write := parse_write(line, self._user)) is not None:
+            if self._marker not in line:
+                continue
+            if (write := parse_write(line, self._user)) is not None:
                 (self.writes if self._group in write.groups else self.foreign).append(write)
+            if (request := parse_request(line, self._user, self._group)) is not None:
+                self.requests.append(request)

@@ -6,7 +6,7 @@ Neighbours: `scenario` reads them from files, `oracles` judges them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import cast
 
 from tests.cluster.kube import KINDS
@@ -69,13 +69,86 @@ class FieldExists:
 
 
 @dataclass(frozen=True)
+class FieldAbsent:
+    """The object is there, and nothing but perhaps null is at the dotted path."""
+
+    object: str
+    path: str
+
+
+@dataclass(frozen=True)
+class FieldAtLeast:
+    """The field is a whole number of at least this."""
+
+    object: str
+    path: str
+    at_least: int = 1
+
+
+@dataclass(frozen=True)
+class ObjectAbsent:
+    """There is no such object."""
+
+    object: str
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The newest condition of that type has this status."""
+
+    object: str
+    type: str
+    status: str = "True"
+
+
+@dataclass(frozen=True)
+class JobWorks:
+    """The Job exists, has not failed, and runs or has completed."""
+
+    job: str
+
+
+@dataclass(frozen=True)
+class CronJobFired:
+    """The CronJob is not suspended and started a Job after the fault began."""
+
+    cronjob: str
+
+
+@dataclass(frozen=True)
+class CronJobCompleted:
+    """A Job that the CronJob started after the fault began has run to its end."""
+
+    cronjob: str
+
+
+@dataclass(frozen=True)
+class CanI:
+    """The cluster's authorizer says that a service account of the namespace may (or may not) do it."""
+
+    account: str
+    verb: str
+    resource: str
+    allowed: bool = True
+
+
+@dataclass(frozen=True)
+class ExecOk:
+    """The command succeeds inside a running pod with these labels."""
+
+    selector: Mapping[str, str]
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class NoFailedPods:
     """No pod of the namespace has failed (pods that are being deleted do not count)."""
 
 
 @dataclass(frozen=True)
 class LikeBefore:
-    """Every object is as it was before the fault, but for the `allow`ed field paths by object."""
+    """Every object is as it was before the fault, but for the `allow`ed field paths by object (`*`: the object itself
+    may have come or gone, or differ anywhere)."""
 
     allow: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
@@ -94,9 +167,16 @@ class NoOomSince:
     selector: Mapping[str, str]
 
 
+Asked = HttpOk | CanI | ExecOk
+"""Checks that ask something outside of a view."""
+State = (
+    FieldEquals | FieldExists | FieldAbsent | FieldAtLeast | ObjectAbsent | Condition | JobWorks | CronJobFired
+    | CronJobCompleted
+)  # fmt: skip
+"""Checks of one object's fields."""
 Check = (
-    RolloutComplete | DaemonSetReady | EndpointsReady | HttpOk | FieldEquals | FieldExists
-    | NoFailedPods | LikeBefore | PodsStable | NoOomSince
+    RolloutComplete | DaemonSetReady | EndpointsReady | NoFailedPods | LikeBefore | PodsStable | NoOomSince | State
+    | Asked
 )  # fmt: skip
 CHECK_TYPES: dict[str, type[Check]] = {
     "rollout_complete": RolloutComplete,
@@ -105,6 +185,15 @@ CHECK_TYPES: dict[str, type[Check]] = {
     "http_ok": HttpOk,
     "field_equals": FieldEquals,
     "field_exists": FieldExists,
+    "field_absent": FieldAbsent,
+    "field_at_least": FieldAtLeast,
+    "object_absent": ObjectAbsent,
+    "condition": Condition,
+    "job_works": JobWorks,
+    "cronjob_fired": CronJobFired,
+    "cronjob_completed": CronJobCompleted,
+    "can_i": CanI,
+    "exec_ok": ExecOk,
     "no_failed_pods": NoFailedPods,
     "like_before": LikeBefore,
     "pods_stable": PodsStable,
@@ -141,6 +230,14 @@ def _value(name: str, key: str, value: JsonValue) -> object:
         return _labels(name, value)
     if key == "allow":
         return _allow(name, value)
+    if key == "allowed":
+        if not isinstance(value, bool):
+            raise CheckError(f"{name}: allowed is {value!r}; write true or false")
+        return value
+    if key == "command":
+        if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
+            raise CheckError(f"{name}: command is {value!r}; write a list of texts")
+        return tuple(cast("list[str]", value))
     if not isinstance(value, str) or not value:
         raise CheckError(f"{name}: {key} is {value!r}; write a text")
     if key == "object" and value.partition("/")[0] not in KINDS:
@@ -160,3 +257,15 @@ def _allow(name: str, value: JsonValue) -> dict[str, tuple[str, ...]]:
             f"{name}: allow is {value!r}; write field paths by object, {{Deployment/web: [spec.replicas]}}"
         )
     return {k: tuple(str(p) for p in cast("list[JsonValue]", v)) for k, v in value.items()}
+
+
+def placed(check: Check, namespace: str) -> Check:
+    """The same check with ${NS} replaced."""
+    changes: dict[str, object] = {}
+    for known in fields(check):
+        value = getattr(check, known.name)
+        if isinstance(value, str):
+            changes[known.name] = value.replace("${NS}", namespace)
+        elif known.name == "allow":
+            changes[known.name] = {k.replace("${NS}", namespace): v for k, v in value.items()}
+    return replace(check, **changes)  # type: ignore[arg-type]  # texts stay texts

@@ -37,10 +37,11 @@ class Resource:
 
     prefix: str
     plural: str
+    namespaced: bool = True
 
     def path(self, namespace: str | None, name: str | None = None) -> str:
         """Path of the collection or of one object; without a namespace that of all namespaces."""
-        middle = f"/namespaces/{namespace}" if namespace else ""
+        middle = f"/namespaces/{namespace}" if namespace and self.namespaced else ""
         return f"{self.prefix}{middle}/{self.plural}" + (f"/{name}" if name else "")
 
 
@@ -64,9 +65,15 @@ KINDS: dict[str, Resource] = {
     "Role": Resource("/apis/rbac.authorization.k8s.io/v1", "roles"),
     "RoleBinding": Resource("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
     "EndpointSlice": Resource("/apis/discovery.k8s.io/v1", "endpointslices"),
+    "Namespace": Resource("/api/v1", "namespaces", namespaced=False),
+    "Node": Resource("/api/v1", "nodes", namespaced=False),
+    "PersistentVolume": Resource("/api/v1", "persistentvolumes", namespaced=False),
+    "PriorityClass": Resource("/apis/scheduling.k8s.io/v1", "priorityclasses", namespaced=False),
+    "ValidatingWebhookConfiguration": Resource(
+        "/apis/admissionregistration.k8s.io/v1", "validatingwebhookconfigurations", namespaced=False
+    ),
 }
 """Every kind the runner reads, in the order in which fixtures could be made."""
-NAMESPACES = Resource("/api/v1", "namespaces")
 _PATCH_TYPES = {
     "strategic": "application/strategic-merge-patch+json",
     "merge": "application/merge-patch+json",
@@ -128,19 +135,25 @@ class Kube:
         """The list object of a kind."""
         return await self.request("GET", KINDS[kind].path(namespace))
 
-    async def patch(self, kind: str, namespace: str, name: str, type_: str, body: JsonValue) -> None:
+    async def get(self, kind: str, namespace: str | None, name: str) -> JsonObject:
+        """One object."""
+        return await self.request("GET", KINDS[kind].path(namespace, name))
+
+    async def patch(
+        self, kind: str, namespace: str, name: str, type_: str, body: JsonValue, *, subresource: str = ""
+    ) -> None:
         """Patch by one of the three patch types."""
-        await self.request("PATCH", KINDS[kind].path(namespace, name), body=body, kind=_PATCH_TYPES[type_])
+        path = KINDS[kind].path(namespace, name) + (f"/{subresource}" if subresource else "")
+        await self.request("PATCH", path, body=body, kind=_PATCH_TYPES[type_])
 
     async def apply(self, manifest: JsonObject) -> None:
         """Server-side apply; fields that others own are taken over."""
         kind, namespace, name = (
             dig_str(manifest, *p) for p in (("kind",), ("metadata", "namespace"), ("metadata", "name"))
         )
-        resource = NAMESPACES if kind == "Namespace" else KINDS[kind]
         params = {"fieldManager": FIELD_MANAGER, "force": "true"}
         await self.request(
-            "PATCH", resource.path(namespace or None, name), params=params, body=manifest, kind=_PATCH_TYPES["apply"]
+            "PATCH", KINDS[kind].path(namespace or None, name), params=params, body=manifest, kind=_PATCH_TYPES["apply"]
         )
 
     async def delete(self, path: str) -> None:
@@ -178,11 +191,14 @@ async def run_kubectl(kubectl: Path, kubeconfig: Path, namespace: str, arguments
     return out.decode()
 
 
-def _read_kubeconfig(path: Path) -> tuple[str, ssl.SSLContext]:
-    """Server and TLS of the harness's kubeconfigs: embedded certificates, one cluster, one user."""
+def _read_kubeconfig(path: Path) -> tuple[str, ssl.SSLContext | bool]:
+    """Server and TLS of one cluster and one user: embedded certificates (the harness's) or, over plain HTTP, whom the
+    server's URL names (the simulator's)."""
     config = cast("JsonValue", yaml.safe_load(path.read_text()))
     cluster = dig(dig_list(config, "clusters"), 0, "cluster")
     user = dig(dig_list(config, "users"), 0, "user")
+    if dig_str(cluster, "server").startswith("http://"):
+        return dig_str(cluster, "server"), False
     tls = ssl.create_default_context(cadata=base64.b64decode(dig_str(cluster, "certificate-authority-data")).decode())
     with tempfile.NamedTemporaryFile() as pair:  # ssl reads client certificates from files only
         pair.write(base64.b64decode(dig_str(user, "client-certificate-data")))

@@ -1,7 +1,9 @@
 """One scenario in its namespace, from nothing to a verdict; `lanes` runs several side by side.
 
-Rule: **recovered** is the first look at which every check held and from which on all held for `stable` seconds; a look
-counts only after the fault has been seen, so that a fault that does not show is an error and no success.
+Rule: **recovered** is the first look at which every check held and from which on all held, for `stable` seconds and
+until the healer has closed its incidents: what it takes back afterwards is no healing.  A look counts only after the
+fault has been seen, so that a fault that does not show is an error and no success.  What the
+healer wrote is read from the API server's audit trail alone, never from its words.
 """
 
 from __future__ import annotations
@@ -9,24 +11,33 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import timedelta
 
-from tests.cluster.audit import AuditTail, Write
-from tests.cluster.checks import HttpOk
-from tests.cluster.kube import KINDS, NAMESPACES, Kube, KubeError, run_kubectl
-from tests.cluster.mirror import Mirror, View, fresh_view
-from tests.cluster.oracles import Moment, judge, moment
+from tests.cluster.audit import Write
+from tests.cluster.checks import CanI, ExecOk, HttpOk, LikeBefore, placed
+from tests.cluster.client import WAITING, Incident, ServiceError
+from tests.cluster.ground import Ground
+from tests.cluster.kube import KINDS, KubeError
+from tests.cluster.mirror import View
+from tests.cluster.oracles import Moment, Past, collateral, judge, moment
+from tests.cluster.plans import is_met, planned
 from tests.cluster.report import LIMIT_S, Outcome, Result
-from tests.cluster.scenario import Apply, Delete, Kubectl, Patch, Scenario, Step, fixture_manifests, in_namespace
-from tests.cluster.service import NAMESPACE_LABELS, NAMESPACE_PREFIX, Healer, Incident, ServiceError
-from tools.jsontypes import JsonObject, dig_int, dig_str
+from tests.cluster.scenario import Scenario
+from tests.cluster.service import Healer
+from tests.cluster.stagehand import Stagehand
+from tools.jsontypes import JsonObject, dig_int, dig_list, dig_str
 
-LOOK_S = 0.25
+NAMESPACE_LABELS = {"selfheal.dev/test": "true"}
 SHOWS_WITHIN_S = 45.0
 HEALTHY_WITHIN_S = 90.0
+ASK_EVERY_S = 1.0
+LOOK_LASTS_S = 5.0
+"""What a controller may still write after the last change of a person."""
+LOUD = frozenset({WAITING, "escalated", "running"})
+"""States of an incident that somebody would be called for."""
+WAITED_FOR = ("Deployment", "StatefulSet", "DaemonSet", "HorizontalPodAutoscaler", "CronJob")
 
 
 class SetupError(Exception):
@@ -40,6 +51,8 @@ class Options:
     lanes: int
     steady: float
     stable: float
+    close: float
+    """How long after the recovery the healer may take to close its incidents."""
     limit: float
     window: float
     keep: bool
@@ -50,24 +63,25 @@ class Stage:
     """What all lanes share."""
 
     options: Options
-    kubectl: Path
-    human: Kube
-    observer: Kube
-    mirror: Mirror
-    audit: AuditTail
+    ground: Ground
     healer: Healer
-    run_id: str
 
 
 class Lane:
     """One scenario in its namespace, from empty to verdict."""
 
-    def __init__(self, stage: Stage, scenario: Scenario) -> None:
+    def __init__(self, stage: Stage, scenario: Scenario, namespace: str) -> None:
         self._stage = stage
+        self._ground = stage.ground
         self._scenario = scenario
-        self.namespace = f"{NAMESPACE_PREFIX}{scenario.name}-{stage.run_id}"
+        self.namespace = namespace
+        self._checks = [placed(c, namespace) for c in scenario.healed_when]
+        self._hands = Stagehand(stage.ground, namespace, scenario.manifests(namespace))
         self._before = View({})
+        self._broken = View({})
         self._injected = 0.0
+        self._approved: float | None = None
+        self._answered: set[str] = set()
         self._help: asyncio.Task[None] | None = None
 
     async def play(self) -> Result:
@@ -75,122 +89,178 @@ class Lane:
         try:
             await self._prepare()
             await self._inject()
-            return await (self._watch_fault() if self._scenario.tier == "auto" else self._watch_quiet())
+            return await self._watch()
         except (SetupError, KubeError, ServiceError) as broken:
             return self._result("error", str(broken))
         finally:
             if self._help is not None:
                 self._help.cancel()
-            if not self._stage.options.keep:
-                await self._remove()
+            await self._clean_up()
 
     # ------------------------------------------------------------------------------------------------- before the fault
     async def _prepare(self) -> None:
-        stage = self._stage
+        human = self._ground.human
         metadata: JsonObject = {"name": self.namespace, "labels": {**NAMESPACE_LABELS}}
-        await stage.human.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-        manifests = fixture_manifests(self._scenario.fixtures, self.namespace)
+        await human.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        manifests = self._scenario.manifests(self.namespace)
         for manifest in manifests:
-            await stage.human.apply(manifest)
-        workloads = [f"{m['kind']}/{dig_str(m, 'metadata', 'name')}" for m in manifests]
-        await self._wait_healthy(
-            [w for w in workloads if w.partition("/")[0] in ("Deployment", "StatefulSet", "DaemonSet")]
-        )
-        self._before = await fresh_view(stage.observer, self.namespace)
+            await human.apply(manifest)
+        workloads = [
+            f"{m['kind']}/{dig_str(m, 'metadata', 'name')}" for m in manifests if dig_str(m, "kind") in WAITED_FOR
+        ]
+        if self._scenario.prepare:
+            await self._wait_healthy(workloads, 0)
+            await self._hands.do(self._scenario.prepare)
+        if self._scenario.desired and self._stage.healer.desired is not None:
+            await self._wait_healthy(workloads, 0)
+            self._stage.healer.desired.declare(self._scenario, self.namespace, patched=False)
+        await self._wait_healthy(workloads, self._stage.options.steady)
+        self._before = await self._fresh()
 
-    async def _wait_healthy(self, workloads: Sequence[str]) -> None:
-        """Healthy, and for `--steady` seconds without a break: the healer should have learnt what good looks like."""
-        end = time.monotonic() + HEALTHY_WITHIN_S
+    async def _wait_healthy(self, workloads: Sequence[str], steady: float) -> None:
+        """Healthy, and for `steady` seconds without a break: the healer should have learnt what good looks like."""
+        end = self._monotonic() + HEALTHY_WITHIN_S
         since: float | None = None
-        while since is None or time.monotonic() - since < self._stage.options.steady:
-            reasons = unhealthy(self._stage.mirror.view(self.namespace), workloads)
-            now = time.monotonic()
+        while since is None or self._monotonic() - since < steady:
+            reasons = unhealthy(self._look(), workloads)
+            now = self._monotonic()
             since = None if reasons else (since or now)
             if now > end:
                 raise SetupError(f"fixtures are not healthy after {HEALTHY_WITHIN_S:.0f} s: {'; '.join(reasons)}")
-            await asyncio.sleep(LOOK_S)
+            await self._sleep(self._ground.look_s)
 
     async def _inject(self) -> None:
-        self._injected = time.time()
-        for step in self._scenario.inject:
-            await self._do(step)
-
-    async def _do(self, step: Step) -> None:
-        stage = self._stage
-        match step:
-            case Patch(kind, name, type_, body):
-                await stage.human.patch(kind, self.namespace, name, type_, body)
-            case Apply(manifest):
-                await stage.human.apply(in_namespace(manifest, self.namespace))
-            case Delete(kind, name):
-                await stage.human.delete(KINDS[kind].path(self.namespace, name))
-            case Kubectl(arguments):
-                await run_kubectl(stage.kubectl, stage.human.kubeconfig, self.namespace, arguments)
+        self._injected = self._now()
+        if self._scenario.desired_patch and self._stage.healer.desired is not None:
+            self._stage.healer.desired.declare(self._scenario, self.namespace, patched=True)
+        await self._hands.do(self._scenario.inject)
+        self._broken = await self._fresh()
 
     # -------------------------------------------------------------------------------------------------- after the fault
+    async def _watch(self) -> Result:
+        match self._scenario.tier:
+            case "auto":
+                return await self._watch_fault()
+            case "approval":
+                return await (self._watch_question() if self._stage.healer.asks else self._watch_fault())
+            case "escalate" | "none":
+                return await self._watch_quiet()
+
+    async def _watch_question(self) -> Result:
+        """Wait for the right plan, agree to it, then look until it is healed for good."""
+        limit = self._scenario.limit_s or self._stage.options.limit
+        while self._now() - self._injected < limit:
+            wrong = await self._answer()
+            if self._accepted():
+                return self._result("unasked", str(self._accepted()[0]), incidents=await self._incidents())
+            if self._approved is not None or self._answered:
+                return await self._watch_fault()
+            await self._sleep(ASK_EVERY_S)
+        incidents = await self._incidents()
+        return self._result("wrong plan" if wrong else "no plan", wrong or states(incidents), incidents=incidents)
+
+    async def _answer(self) -> str:
+        """Agree to each right plan that waits.  Returns what the wrong ones were."""
+        wrong: list[str] = []
+        for incident in await self._incidents():
+            if incident.state != WAITING or not incident.plan_hash or incident.plan_hash in self._answered:
+                continue
+            if not any(is_met(w, incident.document, self.namespace) for w in self._scenario.plan):
+                wrong.append(", ".join(f"{a} {k}/{n}" for a, k, n in planned(incident.document)))
+                continue
+            if self._approved is None:
+                self._approved = self._now()
+                await self._hands.do(self._scenario.meanwhile)
+            self._answered.add(incident.plan_hash)
+            try:
+                await self._stage.healer.approve(incident)
+            except ServiceError:
+                if not self._scenario.unwritten:  # there a refusal is as good an answer as any
+                    raise
+        return "; ".join(wrong)
+
     async def _watch_fault(self) -> Result:
         """Look until it is healed for good or the time is over."""
         options = self._stage.options
-        shown, recovered = False, None
+        begun = self._approved or self._injected
+        limit = self._scenario.limit_s or options.limit
+        shown, recovered, asked = self._approved is not None, None, self._now()
         while True:
-            looked = time.time()
-            reasons = self._reasons(self._stage.mirror.view(self.namespace), recovered)
+            looked = self._now()
+            reasons = self._reasons(self._look(), recovered)
             if not shown and reasons:
                 shown = True
-                self._help = asyncio.create_task(self._call_for_help())
+                self._help = asyncio.create_task(self._stage.healer.fault_shows(self._scenario, self.namespace))
             if not reasons and shown:
-                view = await fresh_view(self._stage.observer, self.namespace)  # the mirror may lag behind
-                reasons = self._reasons(view, recovered) or await self._http_reasons()
+                view = await self._fresh()  # the cheap view may lag behind
+                reasons = self._reasons(view, recovered) or await self._asked_reasons()
                 if not reasons and recovered is None:
                     recovered = moment(view, looked)
             if reasons:
                 recovered = None
-            elapsed = looked - self._injected
-            if recovered is not None and looked - recovered.at >= options.stable:
-                return await self._verdict(recovered)
-            if not shown and elapsed > SHOWS_WITHIN_S:
+            if self._approved is not None and looked - asked >= ASK_EVERY_S:
+                asked = looked
+                await self._answer()  # a plan of several parts may ask again
+            if recovered is not None and await self._has_settled(looked - recovered.at):
+                return await self._verdict(recovered, begun)
+            if not shown and looked - begun > SHOWS_WITHIN_S:
                 raise SetupError(f"the fault did not show within {SHOWS_WITHIN_S:.0f} s")
-            if recovered is None and elapsed > options.limit:
-                return await self._verdict(None, "; ".join(reasons))
-            await asyncio.sleep(1.0 if recovered else LOOK_S)
+            if recovered is None and looked - begun > limit:
+                return await self._verdict(None, begun, "; ".join(reasons))
+            await self._sleep(ASK_EVERY_S if recovered else self._ground.look_s)
+
+    async def _has_settled(self, lasted: float) -> bool:
+        """Whether it held long enough and the healer is done; a healer that never is done is not waited for."""
+        options = self._stage.options
+        if lasted < options.stable:
+            return False
+        return lasted >= options.close or all(i.state != "running" for i in await self._incidents())
 
     async def _watch_quiet(self) -> Result:
-        """Wait out the window; any write is a failure."""
-        await asyncio.sleep(self._stage.options.window)
-        await asyncio.sleep(2 * LOOK_S)  # the audit log is read a little later than written
-        written = self._writes()
+        """Wait out the window; any write is a failure, and so is silence where somebody had to be called."""
+        await self._sleep(self._scenario.window_s or self._stage.options.window)
+        incidents = await self._incidents()
         self._refuse_foreign()
-        note = "; ".join(map(str, written[:3]))
-        return self._result("wrote" if written else "quiet", note, incidents=await self._incidents())
+        if written := self._writes():
+            return self._result("wrote", "; ".join(map(str, written[:3])), incidents=incidents)
+        if self._scenario.tier == "none" or not self._stage.healer.asks:
+            loud = [i for i in incidents if i.state in LOUD]
+            return self._result("noisy" if loud else "quiet", states(loud), incidents=incidents)
+        return self._judge_call(incidents)
+
+    def _judge_call(self, incidents: Sequence[Incident]) -> Result:
+        """Whether somebody was called, with an account that names the cause."""
+        called = [i for i in incidents if i.state == "escalated"]
+        if not called:
+            return self._result("not escalated", states(incidents), incidents=incidents)
+        if self._lacks_words(called):
+            return self._result("empty account", self._lacks_words(called), incidents=incidents)
+        return self._result("escalated", incidents=incidents)
 
     def _reasons(self, view: View, since: Moment | None) -> list[str]:
         """Why it does not count as healed, as far as objects tell."""
-        found = (judge(check, view, self._before, since) for check in self._scenario.healed_when)
+        past = Past(self._before, self._injected, since)
+        found = (judge(check, view, past) for check in self._checks)
         return [reason for reason in found if reason is not None]
 
-    async def _http_reasons(self) -> list[str]:
-        checks = [c for c in self._scenario.healed_when if isinstance(c, HttpOk)]
-        return [r for c in checks if (r := await self._http_reason(c)) is not None]
+    async def _asked_reasons(self) -> list[str]:
+        asked = [c for c in self._checks if isinstance(c, HttpOk | CanI | ExecOk)]
+        return [r for c in asked if (r := await self._ground.ask(self.namespace, c)) is not None]
 
-    async def _http_reason(self, check: HttpOk) -> str | None:
-        """Asked again once: on a loaded machine one lookup in a thousand takes longer than the probe waits."""
-        first = await ask_through_probe(self._stage, self.namespace, check)
-        return first and await ask_through_probe(self._stage, self.namespace, check)
-
-    async def _call_for_help(self) -> None:
-        await self._stage.healer.fault_shows(self._scenario, self.namespace)
-
-    async def _verdict(self, recovered: Moment | None, note: str = "") -> Result:
+    async def _verdict(self, recovered: Moment | None, begun: float, note: str = "") -> Result:
         if self._help is not None and self._help.done() and (failed := self._help.exception()) is not None:
             raise SetupError(f"the stand-in's remedy failed: {failed}")
         incidents = await self._incidents()
         self._refuse_foreign()
+        after = await self._fresh()
+        stray = collateral(self._before, self._broken, after, self._allowed())
         if recovered is None:
-            return self._result("not healed", note, incidents=incidents)
-        took = recovered.at - self._injected
-        return self._result(
-            "healed" if took <= LIMIT_S else "late", self._account_note(incidents), recovered=took, incidents=incidents
-        )
+            return self._result("not healed", f"{note}; {states(incidents)}", incidents=incidents, stray=stray)
+        if self._scenario.unwritten and self._stage.healer.asks and self._accepted():
+            return self._result("wrote", str(self._accepted()[0]), incidents=incidents, stray=stray)
+        took = recovered.at - begun
+        outcome: Outcome = "healed" if took <= LIMIT_S or self._scenario.tier == "approval" else "late"
+        return self._result(outcome, self._account_note(incidents), recovered=took, incidents=incidents, stray=stray)
 
     # --------------------------------------------------------------------------------------------------------- results
     def _result(
@@ -200,6 +270,7 @@ class Lane:
         *,
         recovered: float | None = None,
         incidents: Sequence[Incident] = (),
+        stray: Sequence[str] = (),
     ) -> Result:
         written = self._writes()
         accepted = [w for w in written if w.accepted]
@@ -212,77 +283,126 @@ class Lane:
             note=note,
             signal_s=min(seen) - self._injected if seen else None,
             detected_s=min(detected) - self._injected if detected else None,
+            asked_s=self._approved - self._injected if self._approved is not None else None,
             first_write_s=accepted[0].at - self._injected if accepted else None,
             recovered_s=recovered,
             writes=len(accepted),
             refused_writes=len(written) - len(accepted),
+            requests=self._ground.trail.requests_in(self.namespace, self._injected) if self._injected else 0,
+            collateral=list(stray),
             write_log=[f"{w.at - self._injected:.3f} s: {w}" for w in written],
             incidents=[i.document for i in incidents],
         )
 
     def _writes(self) -> list[Write]:
-        self._stage.audit.read()
-        return self._stage.audit.in_namespace(self.namespace, self._injected) if self._injected else []
+        trail = self._ground.trail
+        trail.read()
+        if not self._injected:
+            return []
+        found = trail.in_namespace(self.namespace, self._injected)
+        if self._scenario.alone:  # then what is written to nodes and other cluster-wide objects is this lane's, too
+            found = sorted([*found, *trail.in_namespace("", self._injected)], key=lambda w: w.at)
+        return found
+
+    def _accepted(self) -> list[Write]:
+        return [w for w in self._writes() if w.accepted]
+
+    def _allowed(self) -> dict[str, tuple[str, ...]]:
+        return {k: v for c in self._checks if isinstance(c, LikeBefore) for k, v in c.allow.items()}
 
     def _refuse_foreign(self) -> None:
         """What somebody else repaired, or spoilt, says nothing about the healer under test."""
-        if foreign := self._stage.audit.foreign_in(self.namespace):
+        if foreign := self._ground.trail.foreign_in(self.namespace):
             raise SetupError(
                 f"another process wrote as user healer: {foreign[0]}; end it, or its auto mode, and repeat"
             )
 
     async def _incidents(self) -> Sequence[Incident]:
-        return await self._stage.healer.incidents(self.namespace)
+        """Its incidents in this namespace; of a lane that runs alone those on cluster-wide objects too."""
+        found = await self._stage.healer.incidents(self.namespace)
+        since = self._injected - 1
+        return [i for i in found if i.namespace == self.namespace or (self._scenario.alone and i.opened >= since)]
+
+    def _lacks_words(self, incidents: Sequence[Incident]) -> str:
+        """What the account should say and does not; "" when it says some of it."""
+        words = [w.replace("${NS}", self.namespace) for w in self._scenario.cause_words]
+        account = json.dumps([i.document for i in incidents]).lower()
+        if not words or not any(i.document for i in incidents) or any(w.lower() in account for w in words):
+            return ""
+        return f"its account names none of: {', '.join(words)}"
 
     def _account_note(self, incidents: Sequence[Incident]) -> str:
         """Reported, not judged: an account that names no word of the true cause, or that asks for a person."""
-        notes: list[str] = []
-        words = self._scenario.cause_words
-        account = json.dumps([i.document for i in incidents]).lower()
-        if words and any(i.document for i in incidents) and not any(w.lower() in account for w in words):
-            notes.append(f"its account names none of: {', '.join(words)}")
+        notes = [self._lacks_words(incidents)]
         if any(i.state == "escalated" for i in incidents):
             notes.append("healed, and yet its incident ended escalated")
-        return "; ".join(notes)
+        return "; ".join(n for n in notes if n)
 
-    async def _remove(self) -> None:
-        """Ask for the deletion and wait for no more than that: the next scenario has its own namespace."""
+    # ---------------------------------------------------------------------------------------------------------- the end
+    async def _clean_up(self) -> None:
+        """Undo what reaches beyond the namespace, then ask for its deletion and wait for no more than that."""
+        await self._hands.leave()
+        if self._stage.healer.desired is not None:
+            self._stage.healer.desired.withdraw(self.namespace)
+        for step in self._scenario.cleanup:
+            try:
+                await self._hands.do([step])
+            except KubeError as refused:
+                say(f"{self.namespace}: {refused}")
+        if self._stage.options.keep:
+            return
         try:
-            await self._stage.human.delete(NAMESPACES.path(None, self.namespace))
+            await self._ground.human.delete(KINDS["Namespace"].path(None, self.namespace))
         except KubeError as refused:
             say(f"{self.namespace} could not be removed: {refused}")
 
+    def _look(self) -> View:
+        return self._mine(self._ground.view(self.namespace))
 
-def unhealthy(view: View, workloads: Sequence[str]) -> list[str]:
-    """Workloads of fixtures that are not complete yet."""
+    async def _fresh(self) -> View:
+        return self._mine(await self._ground.fresh_view(self.namespace))
+
+    def _mine(self, view: View) -> View:
+        """Nodes are everybody's: only a lane that runs alone may hold the healer to them."""
+        return view if self._scenario.alone else View({k: v for k, v in view.objects.items() if k != "Node"})
+
+    def _now(self) -> float:
+        return self._ground.clock.now().timestamp()
+
+    def _monotonic(self) -> float:
+        return self._ground.clock.monotonic()
+
+    async def _sleep(self, seconds: float) -> None:
+        await self._ground.clock.sleep(timedelta(seconds=seconds))
+
+
+def unhealthy(view: View, references: Sequence[str]) -> list[str]:
+    """Fixtures that are not complete yet."""
     reasons: list[str] = []
-    for reference in workloads:
+    for reference in references:
         found = view.get(reference) or {}
-        if reference.startswith("DaemonSet/"):
+        if reference.startswith("HorizontalPodAutoscaler/"):
+            active = [c for c in dig_list(found, "status", "conditions") if dig_str(c, "type") == "ScalingActive"]
+            wanted, ready = 1, int(bool(active) and dig_str(active[0], "status") == "True")
+        elif reference.startswith("CronJob/"):
+            wanted, ready = 1, int(bool(dig_str(found, "status", "lastScheduleTime")))
+        elif reference.startswith("DaemonSet/"):
             wanted, ready = dig_int(found, "status", "desiredNumberScheduled"), dig_int(found, "status", "numberReady")
         else:
             wanted, ready = dig_int(found, "spec", "replicas"), dig_int(found, "status", "availableReplicas")
+            settled = dig_int(found, "status", "updatedReplicas") == dig_int(found, "status", "replicas") == wanted
+            ready = ready if settled else 0
         if not wanted or ready != wanted:
             reasons.append(f"{reference}: {ready or 0} of {wanted or '?'} ready")
     return reasons
 
 
-async def ask_through_probe(stage: Stage, namespace: str, check: HttpOk) -> str | None:
-    """A fresh lookup and connection by a probe pod; None when the answer is 200 with the wanted text."""
-    pods = [p for p in stage.mirror.view("probe").all("Pod") if dig_str(p, "status", "phase") == "Running"]
-    if not pods:
-        return "no probe pod runs in namespace probe"
-    path = f"/api/v1/namespaces/probe/pods/{dig_str(pods[0], 'metadata', 'name')}:8080/proxy/cgi-bin/get"
-    host = f"{check.service}.{namespace}.svc.cluster.local"
-    try:
-        answer = await stage.observer.text(
-            "GET", path, params={"host": host, "port": str(check.port), "path": check.path}
-        )
-    except KubeError as broken:
-        return f"http {check.service}: {broken}"
-    status, _, body = answer.partition("\n")
-    good = status.startswith("HTTP/1.") and status.split()[1:2] == ["200"] and check.contains in body
-    return None if good else f"http {check.service}{check.path}: {status.strip() or 'no answer'}"
+def states(incidents: Sequence[Incident]) -> str:
+    """The incidents in a few words."""
+    told = [
+        f"{i.state} {dig_str(i.document, 'target', 'kind')}/{dig_str(i.document, 'target', 'name')}" for i in incidents
+    ]
+    return ", ".join(told) or "no incident"
 
 
 def say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Plays scenarios side by side against one healer and reports what came of them: python -m tests.cluster.lanes
+"""Plays scenarios on the real Kubernetes and reports what came of them: python -m tests.cluster.lanes
 
 Each scenario gets a namespace: fixtures, healthy for a while, snapshot, fault, watch, verdict (`lane`).  The runner
 reads as `observer`, injects as `human`, and knows what the healer wrote from the audit log alone, never from its words.
@@ -11,125 +11,107 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
+import random
 import secrets
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from tests.cluster.audit import AuditTail
-from tests.cluster.harness.build import binaries
-from tests.cluster.harness.certificates import forget_run_identity, mint_run_identity, run_group
+from tests.cluster.client import ServiceError
 from tests.cluster.harness.layout import Layout
-from tests.cluster.kube import Kube, KubeError
-from tests.cluster.lane import Lane, Options, Stage, say
-from tests.cluster.mirror import Mirror
-from tests.cluster.report import Result, as_json, closing_lines, succeeded, table
-from tests.cluster.scenario import Scenario, ScenarioError, load_all, select
-from tests.cluster.service import Healer, NoHealer, OracleHealer, ServiceError, ServiceHealer
+from tests.cluster.kube import KubeError
+from tests.cluster.lane import Options, Stage, say
+from tests.cluster.real import RealGround, real_ground
+from tests.cluster.scenario import Scenario, load_all, select
+from tests.cluster.service import DEFAULT_POLICY, Healer, NoHealer, OracleHealer, ServiceHealer, policy
+from tests.cluster.session import finish, namespaces_for, play_all
+from tests.cluster.shapes import ScenarioError
+from tests.cluster.shuffle import Shuffle
 from tools.jsontypes import JsonObject
 
 
-# --------------------------------------------------------------------------------------------------------------- a run
-async def run(scenarios: Sequence[Scenario], healer_name: str, options: Options, out: Path) -> int:
+async def run(
+    scenarios: Sequence[Scenario], healer_name: str, options: Options, out: Path, shuffle: Shuffle | None
+) -> int:
     """Play all and report.  Returns the exit code."""
     layout = Layout.from_environment()
-    kubectl = binaries(layout) / "kubectl"
+    run_id = secrets.token_hex(2)
+    namespaces = namespaces_for(scenarios, run_id, shuffled=random.Random(shuffle.seed) if shuffle else None)
     async with AsyncExitStack() as stack:
-        human = await stack.enter_async_context(Kube(layout.kubeconfig("human")))
-        observer = await stack.enter_async_context(Kube(layout.kubeconfig("observer")))
-        mirror = await stack.enter_async_context(Mirror(observer))
-        run_id = secrets.token_hex(2)
-        stack.callback(forget_run_identity, layout, run_id)
-        healer = make_healer(healer_name, layout, kubectl, run_id)
-        audit = AuditTail(layout.audit_log, "healer", run_group(run_id))
-        tail = asyncio.create_task(audit.follow())
+        ground = await stack.enter_async_context(real_ground(layout, run_id, unlimited=healer_name == "oracle"))
+        if shuffle is not None:
+            for image, alias in shuffle.aliases.items():
+                await ground.alias(image, alias)
+        tail = asyncio.create_task(ground.trail.follow())
         stack.callback(tail.cancel)
+        healer = make_healer(healer_name, ground, {namespaces[s.name]: s.mode for s in scenarios})
         stack.push_async_callback(healer.stop)
         say(f"starting healer: {healer.name}")
         await healer.start()
-        stage = Stage(options, kubectl, human, observer, mirror, audit, healer, run_id)
-        results, namespaces = await play_all(stage, scenarios)
-        audit.read()
-    stray = [str(w) for w in audit.writes if w.namespace not in namespaces]
-    heading = f"healer: {healer.name}"
-    for line in (heading, table(results), "", *(f"stray write: {w}" for w in stray), *closing_lines(results)):
-        print(line)
+        stage = Stage(options, ground, healer)
+        results = await play_all(stage, scenarios, namespaces)
     settings: JsonObject = {
         "healer": healer_name,
         "lanes": options.lanes,
         "steady_s": options.steady,
         "stable_s": options.stable,
+        "shuffle_names": shuffle.seed if shuffle is not None else None,
     }
-    save(out, as_json(results, stray, settings))
-    return 0 if succeeded(results, stray) else 1
+    return finish(stage, results, namespaces, settings, out)
 
 
-def save(out: Path, results: JsonObject) -> None:
-    """The results for machines."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(results, indent=1))
-    print(f"results: {out}")
-
-
-async def play_all(stage: Stage, scenarios: Sequence[Scenario]) -> tuple[list[Result], set[str]]:
-    """At most `lanes` at a time; the results, and every namespace that was used."""
-    free = asyncio.Semaphore(stage.options.lanes)
-    lanes = [Lane(stage, s) for s in scenarios]
-
-    async def one(lane: Lane, name: str) -> Result:
-        async with free:
-            result = await lane.play()
-        took = "" if result.recovered_s is None else f" after {result.recovered_s:.1f} s"
-        say(f"{name}: {result.outcome}{took}{': ' + result.note if result.note else ''}")
-        return result
-
-    async with asyncio.TaskGroup() as group:  # a defect of the runner ends the other lanes before the connections close
-        tasks = [group.create_task(one(lane, s.name)) for lane, s in zip(lanes, scenarios, strict=True)]
-    return [t.result() for t in tasks], {lane.namespace for lane in lanes}
-
-
-def make_healer(name: str, layout: Layout, kubectl: Path, run_id: str) -> Healer:
-    """By its name on the command line, with an identity of its own."""
-    kubeconfig = mint_run_identity(layout, run_id)
+def make_healer(name: str, ground: RealGround, modes: dict[str, str]) -> Healer:
+    """By its name on the command line."""
     match name:
         case "none":
             return NoHealer()
         case "oracle":
-            return OracleHealer(kubeconfig, kubectl)
+            return OracleHealer(ground)
         case _:
-            return ServiceHealer(layout, kubeconfig, run_id)
+            return ServiceHealer(ground.layout, ground.healer_kubeconfig, policy(DEFAULT_POLICY, modes))
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.cluster.lanes", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def arguments(prog: str, about: str | None) -> argparse.ArgumentParser:
+    """What both grounds' command lines have in common."""
+    parser = argparse.ArgumentParser(prog=prog, description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--healer", choices=("service", "oracle", "none"), default="service")
     parser.add_argument(
         "--scenarios", default=os.environ.get("SCENARIOS") or "all", help="all, ci, or names (SCENARIOS)"
     )
-    parser.add_argument("--lanes", type=int, default=int(os.environ.get("LANES") or 6), help="side by side (LANES)")
     parser.add_argument("--steady", type=float, default=5, help="seconds of health before the fault")
     parser.add_argument("--stable", type=float, default=15, help="seconds that all checks must hold to count")
+    parser.add_argument("--close", type=float, default=200, help="seconds the healer has to close its incidents")
     parser.add_argument("--limit", type=float, default=90, help="seconds after which a fault counts as not healed")
-    parser.add_argument("--window", type=float, default=45, help="seconds in which a negative must stay unwritten")
+    parser.add_argument("--window", type=float, default=45, help="seconds in which nothing may be written (none)")
     parser.add_argument("--keep", action="store_true", help="leave the namespaces for a look")
     parser.add_argument(
-        "--out", type=Path, default=None, help="JSON results (default: in the cluster's state directory)"
+        "--shuffle-names", type=int, metavar="SEED", help="replace every name, label, image and message at random"
     )
+    parser.add_argument("--out", type=Path, default=None, help="JSON results")
+    return parser
+
+
+def options_of(given: argparse.Namespace) -> Options:
+    """The parsed command line as options."""
+    return Options(max(1, given.lanes), given.steady, given.stable, given.close, given.limit, given.window, given.keep)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line."""
+    parser = arguments("python -m tests.cluster.lanes", __doc__)
+    parser.add_argument("--lanes", type=int, default=int(os.environ.get("LANES") or 6), help="side by side (LANES)")
     given = parser.parse_args(argv)
     layout = Layout.from_environment()
     if not layout.audit_log.exists():
         say("the cluster is not up: run `python -m tests.cluster.harness up` first")
         return 2
-    options = Options(max(1, given.lanes), given.steady, given.stable, given.limit, given.window, given.keep)
+    shuffle = Shuffle(given.shuffle_names) if given.shuffle_names is not None else None
     try:
-        chosen = select(load_all(), given.scenarios)
-        return asyncio.run(run(chosen, given.healer, options, given.out or layout.state / "results.json"))
+        chosen = select(load_all(rewrite=shuffle.rewrite if shuffle is not None else None), given.scenarios)
+        out = given.out or layout.state / "results.json"
+        return asyncio.run(run(chosen, given.healer, options_of(given), out, shuffle))
     except (ScenarioError, ServiceError, KubeError, TimeoutError) as stopped:
         say(str(stopped) or "the API server does not answer: see `python -m tests.cluster.harness status`")
         return 2

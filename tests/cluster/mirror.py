@@ -34,11 +34,18 @@ class View:
 async def fresh_view(kube: Kube, namespace: str) -> View:
     """Read every kind from the API server now."""
     lists = await asyncio.gather(*(kube.list(kind, namespace) for kind in KINDS))
-    return View({kind: _by_name(answer) for kind, answer in zip(KINDS, lists, strict=True)})
+    return View({kind: _by_name(kind, answer, namespace) for kind, answer in zip(KINDS, lists, strict=True)})
 
 
-def _by_name(answer: JsonObject) -> dict[str, JsonObject]:
-    return {dig_str(o, "metadata", "name"): o for o in dig_list(answer, "items") if isinstance(o, dict)}
+def _by_name(kind: str, answer: JsonObject, namespace: str) -> dict[str, JsonObject]:
+    named = {dig_str(o, "metadata", "name"): o for o in dig_list(answer, "items") if isinstance(o, dict)}
+    return {name: o for name, o in named.items() if belongs(kind, name, namespace)}
+
+
+def belongs(kind: str, name: str, namespace: str) -> bool:
+    """Whether an object of a cluster-wide kind is part of what a namespace's scenario looks at: every node, the
+    namespace itself, and what begins with the namespace's name."""
+    return KINDS[kind].namespaced or kind == "Node" or name.startswith(namespace)
 
 
 class Mirror:
@@ -62,7 +69,12 @@ class Mirror:
 
     def view(self, namespace: str) -> View:
         """The namespace as known now."""
-        return View({k: {n: o for (ns, n), o in objs.items() if ns == namespace} for k, objs in self._objects.items()})
+        return View(
+            {
+                k: {n: o for (ns, n), o in objs.items() if ns in (namespace, "") and belongs(k, n, namespace)}
+                for k, objs in self._objects.items()
+            }
+        )
 
     async def _follow(self, kind: str) -> None:
         while True:

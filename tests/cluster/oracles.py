@@ -1,11 +1,12 @@
 """Whether a check holds: pure functions from a view of a namespace to None (it holds) or the reason why it does not.
 
-Rule: a check that cannot read its input does not hold.  `HttpOk` needs the network and is judged by the runner; all
-others are here.  Neighbours: `checks` are the values, `mirror` makes views, `lanes` decides when to look.
+Rule: a check that cannot read its input does not hold.  The checks that ask the cluster (`checks.Asked`) are judged by
+the lane; all others are here.  Neighbours: `checks` are the values, `mirror` makes views, `lanes` decides when to look.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -13,17 +14,27 @@ from datetime import datetime
 from typing import assert_never
 
 from tests.cluster.checks import (
+    CanI,
     Check,
+    Condition,
+    CronJobCompleted,
+    CronJobFired,
     DaemonSetReady,
     EndpointsReady,
+    ExecOk,
+    FieldAbsent,
+    FieldAtLeast,
     FieldEquals,
     FieldExists,
     HttpOk,
+    JobWorks,
     LikeBefore,
     NoFailedPods,
     NoOomSince,
+    ObjectAbsent,
     PodsStable,
     RolloutComplete,
+    State,
 )
 from tests.cluster.mirror import View
 from tools.jsontypes import JsonObject, JsonValue, dig, dig_int, dig_list, dig_object, dig_str
@@ -31,7 +42,7 @@ from tools.jsontypes import JsonObject, JsonValue, dig, dig_int, dig_list, dig_o
 COMPARED_KINDS = (
     "Service", "ConfigMap", "Secret", "ServiceAccount", "PersistentVolumeClaim", "ResourceQuota", "LimitRange",
     "Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "HorizontalPodAutoscaler", "PodDisruptionBudget",
-    "NetworkPolicy", "Role", "RoleBinding",
+    "NetworkPolicy", "Role", "RoleBinding", "Namespace", "Node",
 )  # fmt: skip
 """What `like_before` compares: everything but what controllers make from it."""
 IGNORED_ANNOTATIONS = ("selfheal.dev/",)
@@ -40,8 +51,12 @@ IGNORED_ANNOTATION_NAMES = {
     "deprecated.daemonset.template.generation",
     "kubectl.kubernetes.io/restartedAt",
 }
+PLAIN_KINDS = {"Node"}
+"""Kinds of which only the spec is compared, and only of objects that stayed: others come and go for reasons of their
+own, and the rest of them is written by the cluster all the time."""
 SERVER_SET = {"creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"}
 _MISSING = object()
+_PATH = re.compile(r"\[([^\]]+)\]|([^.\[\]]+)")
 
 
 @dataclass(frozen=True)
@@ -52,7 +67,16 @@ class Moment:
     restarts: Mapping[str, int]
 
 
-def judge(check: Check, view: View, before: View, since: Moment | None) -> str | None:
+@dataclass(frozen=True)
+class Past:
+    """What was before: how the namespace looked, when the fault began (epoch seconds), since when all holds."""
+
+    before: View
+    injected: float = 0.0
+    since: Moment | None = None
+
+
+def judge(check: Check, view: View, past: Past) -> str | None:
     """None when the check holds, else one sentence.  Without `since` the checks about time hold: nothing began yet."""
     match check:
         case RolloutComplete():
@@ -61,22 +85,34 @@ def judge(check: Check, view: View, before: View, since: Moment | None) -> str |
             return _daemonset(check, view)
         case EndpointsReady():
             return _endpoints(check, view)
-        case FieldEquals() | FieldExists():
-            return _field(check, view)
         case NoFailedPods():
-            failed = [
-                name(p) for p in view.all("Pod") if dig_str(p, "status", "phase") == "Failed" and not is_leaving(p)
-            ]
-            return f"failed pods: {', '.join(failed)}" if failed else None
+            return _failed(view)
         case LikeBefore():
-            found = list(differences(before, view, check.allow))
+            found = list(differences(past.before, view, check.allow))
             return f"differs from before: {'; '.join(found[:4])}" if found else None
         case PodsStable():
-            return _stable(check, view, since)
+            return _stable(check, view, past.since)
         case NoOomSince():
-            return _oom(check, view, since)
-        case HttpOk():
+            return _oom(check, view, past.since)
+        case HttpOk() | CanI() | ExecOk():
             return None
+        case _:
+            return _judge_state(check, view, past)
+
+
+def _judge_state(check: State, view: View, past: Past) -> str | None:
+    """The checks of one object's fields."""
+    match check:
+        case FieldEquals() | FieldExists() | FieldAbsent() | FieldAtLeast():
+            return _field(check, view)
+        case ObjectAbsent():
+            return f"{check.object} exists" if view.get(check.object) is not None else None
+        case Condition():
+            return _condition(check, view)
+        case JobWorks():
+            return _job(check, view)
+        case CronJobFired() | CronJobCompleted():
+            return _cronjob(check, view, past.injected)
         case _:
             assert_never(check)
 
@@ -114,8 +150,11 @@ def pods_of(view: View, selector: Mapping[str, str]) -> list[JsonObject]:
 
 
 def at_path(value: JsonValue, path: str) -> JsonValue | object:
-    """Follow a dotted path; a number is an index.  `_MISSING` when it leads nowhere (null is something)."""
-    for part in path.split("."):
+    """Follow a dotted path; a number is an index, a key with dots stands in brackets (`labels[a.b/c]`).
+
+    `_MISSING` when it leads nowhere (null is something).
+    """
+    for part in (bracketed or plain for bracketed, plain in _PATH.findall(path)):
         if isinstance(value, list) and part.isdigit() and int(part) < len(value):
             value = value[int(part)]
         elif isinstance(value, dict) and part in value:
@@ -174,14 +213,61 @@ def _endpoints(check: EndpointsReady, view: View) -> str | None:
     )
 
 
-def _field(check: FieldEquals | FieldExists, view: View) -> str | None:
+def _failed(view: View) -> str | None:
+    failed = [name(p) for p in view.all("Pod") if dig_str(p, "status", "phase") == "Failed" and not is_leaving(p)]
+    return f"failed pods: {', '.join(failed)}" if failed else None
+
+
+def _field(check: FieldEquals | FieldExists | FieldAbsent | FieldAtLeast, view: View) -> str | None:
     found = view.get(check.object)
     value = _MISSING if found is None else at_path(found, check.path)
+    if isinstance(check, FieldAbsent):
+        good = found is not None and value in (_MISSING, None)
+        return None if good else f"{check.object}: {check.path} is {value!r}"
     if value is _MISSING:
         return f"{check.object}: nothing at {check.path}"
     if isinstance(check, FieldEquals) and value != check.value:
         return f"{check.object}: {check.path} is {value!r}, not {check.value!r}"
+    if isinstance(check, FieldAtLeast) and not (isinstance(value, int) and value >= check.at_least):
+        return f"{check.object}: {check.path} is {value!r}, below {check.at_least}"
     return None
+
+
+def _status_of(found: JsonValue, type_: str) -> str:
+    """Status of a condition; "" when there is none."""
+    return next((dig_str(c, "status") for c in dig_list(found, "status", "conditions") if dig(c, "type") == type_), "")
+
+
+def _condition(check: Condition, view: View) -> str | None:
+    status = _status_of(view.get(check.object), check.type)
+    return None if status == check.status else f"{check.object}: {check.type} is {status or 'absent'}"
+
+
+def _job(check: JobWorks, view: View) -> str | None:
+    found = view.get(f"Job/{check.job}")
+    if found is None:
+        return f"Job/{check.job} does not exist"
+    if _status_of(found, "Failed") == "True":
+        return f"Job/{check.job} has failed"
+    works = (dig_int(found, "status", "active") or 0) > 0 or _status_of(found, "Complete") == "True"
+    return None if works else f"Job/{check.job} neither runs nor has completed"
+
+
+def _cronjob(check: CronJobFired | CronJobCompleted, view: View, since: float) -> str | None:
+    """Stamps are whole seconds: what began in the second of the fault does not count."""
+    found = view.get(f"CronJob/{check.cronjob}")
+    if found is None or dig(found, "spec", "suspend") is True:
+        return f"CronJob/{check.cronjob} is {'gone' if found is None else 'suspended'}"
+    jobs = [
+        j
+        for j in view.all("Job")
+        if any(dig(o, "name") == check.cronjob for o in dig_list(j, "metadata", "ownerReferences"))
+        and _seconds(dig_str(j, "metadata", "creationTimestamp")) > since
+    ]
+    if isinstance(check, CronJobCompleted):
+        jobs = [j for j in jobs if _status_of(j, "Complete") == "True"]
+    what = "completed" if isinstance(check, CronJobCompleted) else "started"
+    return None if jobs else f"CronJob/{check.cronjob}: no Job {what} since the fault"
 
 
 def _stable(check: PodsStable, view: View, since: Moment | None) -> str | None:
@@ -221,8 +307,10 @@ def differences(before: View, after: View, allow: Mapping[str, tuple[str, ...]])
     """Each object and field in which the namespace differs, but for what the server sets and what is allowed."""
     for kind in COMPARED_KINDS:
         old, new = _comparable(before, kind), _comparable(after, kind)
-        for object_name in sorted(old.keys() | new.keys()):
+        for object_name in sorted(old.keys() & new.keys() if kind in PLAIN_KINDS else old.keys() | new.keys()):
             reference = f"{kind}/{object_name}"
+            if "*" in allow.get(reference, ()):
+                continue
             if object_name not in new:
                 yield f"{reference} is gone"
             elif object_name not in old:
@@ -233,8 +321,16 @@ def differences(before: View, after: View, allow: Mapping[str, tuple[str, ...]])
                         yield f"{reference} {path}"
 
 
+def collateral(before: View, broken: View, after: View, allow: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """What is neither as it was before the fault nor as the fault left it: somebody else's doing."""
+    moved = set(differences(broken, after, allow))
+    return [d for d in differences(before, after, allow) if d in moved]
+
+
 def _comparable(view: View, kind: str) -> dict[str, JsonObject]:
     """Objects by name without what the server sets; a Job made by a controller is that controller's business."""
+    if kind in PLAIN_KINDS:
+        return {name(o): {"spec": dig_object(o, "spec")} for o in view.all(kind)}
     return {
         name(o): _bare(o) for o in view.all(kind) if not (kind == "Job" and dig_list(o, "metadata", "ownerReferences"))
     }

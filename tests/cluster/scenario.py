@@ -1,11 +1,11 @@
 """Scenario files as values: read, checked and turned into types, or refused with file, field and remedy.
 
-Rule: a misspelt field is an error, never ignored.  Neighbours: `oracles` judges the checks, `lanes` plays the steps.
+Rule: a misspelt field is an error, never ignored.  Neighbours: `steps` and `checks` are the parts, `oracles` judges the
+checks, `lane` plays it.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,53 +14,31 @@ from typing import Literal, cast
 import yaml
 
 from tests.cluster.checks import CHECK_TYPES, Check, CheckError, parse_check
-from tests.cluster.kube import KINDS
+from tests.cluster.plans import FAMILIES, WantedPlan, parse_wanted
+from tests.cluster.shapes import (
+    ScenarioError,
+    as_object,
+    flag,
+    in_namespace,
+    items,
+    object_reference,
+    one_of,
+    only,
+    seconds,
+    text,
+    texts,
+)
+from tests.cluster.steps import Kubectl, Step, parse_step
 from tools.jsontypes import JsonObject, JsonValue
 
 FOLDER = Path(__file__).resolve().parent / "scenarios"
-Tier = Literal["auto", "none"]
-PatchType = Literal["strategic", "merge", "json"]
-TIERS: dict[str, Tier] = {"auto": "auto", "none": "none"}
-PATCH_TYPES: dict[str, PatchType] = {"strategic": "strategic", "merge": "merge", "json": "json"}
-
-
-class ScenarioError(Exception):
-    """A scenario file cannot be used; the message names file, field and what is allowed."""
-
-
-@dataclass(frozen=True)
-class Patch:
-    """Patch one object."""
-
-    kind: str
-    name: str
-    type: PatchType
-    body: JsonValue
-
-
-@dataclass(frozen=True)
-class Apply:
-    """Server-side apply of one manifest."""
-
-    manifest: JsonObject
-
-
-@dataclass(frozen=True)
-class Delete:
-    """Delete one object."""
-
-    kind: str
-    name: str
-
-
-@dataclass(frozen=True)
-class Kubectl:
-    """Run kubectl in the scenario's namespace."""
-
-    arguments: tuple[str, ...]
-
-
-Step = Patch | Apply | Delete | Kubectl
+CHECK_SETS = "checks.yaml"
+Tier = Literal["auto", "approval", "escalate", "none"]
+Mode = Literal["auto", "approve"]
+NEEDS = ("kubelet", "metrics", "dns", "kubelet_stop", "network_policy", "rbac")
+"""What a substrate may offer beyond an API server with its controllers."""
+Rewrite = Callable[[JsonValue], JsonValue]
+"""Changes a document before it is read; `shuffle` gives every name another one."""
 
 
 @dataclass(frozen=True)
@@ -71,69 +49,192 @@ class Scenario:
     title: str
     tier: Tier
     ci: bool
-    fixtures: tuple[str, ...]
+    alone: bool
+    mode: Mode
+    needs: frozenset[str]
+    desired: bool
+    desired_patch: Mapping[str, JsonObject]
+    starts_from: tuple[str, ...]
+    """Names of its fixtures."""
+    fixtures: tuple[JsonObject, ...]
+    """The manifests that it starts from, in order, ${NS} not yet replaced."""
+    prepare: tuple[Step, ...]
     inject: tuple[Step, ...]
-    remedy: tuple[Kubectl, ...]
+    meanwhile: tuple[Step, ...]
+    cleanup: tuple[Step, ...]
+    remedy: tuple[Step, ...]
     remedy_after_s: float
+    plan: tuple[WantedPlan, ...]
     healed_when: tuple[Check, ...]
+    unwritten: bool
     cause_words: tuple[str, ...]
+    limit_s: float
+    window_s: float
+
+    def manifests(self, namespace: str) -> list[JsonObject]:
+        """The fixtures for one namespace."""
+        return [in_namespace(m, namespace) for m in self.fixtures]
 
 
-FIELDS = {"title", "tier", "ci", "fixtures", "inject", "remedy", "remedy_after_s", "healed_when", "cause_words"}
+FIELDS = {
+    "title", "tier", "ci", "alone", "mode", "needs", "desired", "desired_patch", "fixtures", "prepare", "inject",
+    "meanwhile", "cleanup", "remedy", "remedy_after_s", "plan", "healed_when", "unwritten", "cause_words", "limit_s",
+    "window_s",
+}  # fmt: skip
 
 
-def load_all(folder: Path = FOLDER) -> dict[str, Scenario]:
+@dataclass(frozen=True)
+class Library:
+    """What scenarios share: fixtures by name, and named sets of checks."""
+
+    fixtures: Mapping[str, tuple[JsonObject, ...]]
+    checks: Mapping[str, tuple[JsonObject, ...]]
+
+
+def load_library(folder: Path = FOLDER) -> Library:
+    """The fixtures and the sets of checks of a folder."""
+    fixtures = {
+        path.stem: tuple(as_object(cast("JsonValue", d), path.name) for d in yaml.safe_load_all(path.read_text()))
+        for path in sorted((folder / "fixtures").glob("*.yaml"))
+    }
+    sets = _read(folder / "checks" / CHECK_SETS)
+    named = as_object(sets, CHECK_SETS)
+    checks = {
+        name: tuple(as_object(c, f"{CHECK_SETS}: {name}") for c in items(named, name, CHECK_SETS)) for name in named
+    }
+    return Library(fixtures, checks)
+
+
+def load_all(folder: Path = FOLDER, rewrite: Rewrite | None = None) -> dict[str, Scenario]:
     """Every scenario of the folder by name, sorted.  ScenarioError for the first file that cannot be used."""
-    return {path.stem: load(path) for path in sorted(folder.glob("*.yaml"))}
+    library = load_library(folder)
+    return {path.stem: load(path, library, rewrite) for path in sorted(folder.glob("*.yaml"))}
 
 
-def load(path: Path) -> Scenario:
+def load(path: Path, library: Library, rewrite: Rewrite | None = None) -> Scenario:
     """One scenario file."""
+    return parse(path.stem, _read(path), library, rewrite)
+
+
+def _read(path: Path) -> JsonValue:
     try:
-        document = cast("JsonValue", yaml.safe_load(path.read_text()))
+        return cast("JsonValue", yaml.safe_load(path.read_text()))
     except yaml.YAMLError as broken:
         raise ScenarioError(f"{path.name}: not YAML: {broken}") from broken
-    known = {p.stem for p in (path.parent / "fixtures").glob("*.yaml")}
-    return parse(path.stem, document, known)
 
 
-def parse(name: str, document: JsonValue, known_fixtures: Iterable[str]) -> Scenario:
+def parse(name: str, document: JsonValue, library: Library, rewrite: Rewrite | None = None) -> Scenario:
     """The document as a Scenario; ScenarioError says where it is wrong."""
     where = f"{name}.yaml"
-    body = _object(document, where)
-    _only(body, FIELDS, where)
-    tier = _text(body, "tier", where)
-    if tier not in TIERS:
-        raise ScenarioError(f"{where}: tier is {tier!r}; write auto or none")
-    fixtures = _texts(body.get("fixtures"), f"{where}: fixtures")
-    if lost := sorted(set(fixtures) - set(known_fixtures)):
-        raise ScenarioError(
-            f"{where}: no such fixture: {', '.join(lost)}; there are {', '.join(sorted(known_fixtures))}"
-        )
-    checks = tuple(_check(c, f"{where}: healed_when[{i}]") for i, c in enumerate(_list(body, "healed_when", where)))
-    if (tier == "auto") != bool(checks):
-        rule = (
-            "needs healed_when: without a check nothing proves the healing" if tier == "auto" else "has no healed_when"
-        )
-        raise ScenarioError(f"{where}: tier {tier} {rule}")
-    wait = body.get("remedy_after_s", 1)
-    if isinstance(wait, bool) or not isinstance(wait, int | float) or wait < 0:
-        raise ScenarioError(f"{where}: remedy_after_s is {wait!r}; write a number of seconds")
-    ci = body.get("ci", False)
-    if not isinstance(ci, bool):
-        raise ScenarioError(f"{where}: ci is {ci!r}; write true or false")
+    written = as_object(document, where)
+    only(written, FIELDS, where)
+    manifests, checks = _resolved(written, library, where)
+    whole: JsonValue = {"body": written, "fixtures": manifests, "checks": checks}
+    changed = as_object(rewrite(whole) if rewrite is not None else whole, where)
+    body = as_object(changed["body"], where)
+    judged = tuple(_check(c, f"{where}: healed_when[{i}]") for i, c in enumerate(items(changed, "checks", where)))
+    tier = cast("Tier", one_of(body, "tier", ("auto", "approval", "escalate", "none"), where))
+    _consistent(tier, body, bool(judged), where)
     return Scenario(
         name=name,
-        title=_text(body, "title", where),
-        tier=TIERS[tier],
-        ci=ci,
-        fixtures=fixtures,
-        inject=tuple(_step(s, f"{where}: inject[{i}]") for i, s in enumerate(_list(body, "inject", where))),
-        remedy=tuple(Kubectl(_texts(r, f"{where}: remedy[{i}]")) for i, r in enumerate(_list(body, "remedy", where))),
-        remedy_after_s=float(wait),
-        healed_when=checks,
-        cause_words=_texts(body.get("cause_words"), f"{where}: cause_words"),
+        title=text(body, "title", where),
+        tier=tier,
+        ci=flag(body, "ci", where),
+        alone=flag(body, "alone", where),
+        mode=cast("Mode", one_of(body, "mode", ("auto", "approve"), where, "auto")),
+        needs=_needs(body, where),
+        desired=flag(body, "desired", where),
+        desired_patch=_desired_patch(body, where),
+        starts_from=texts(written.get("fixtures"), f"{where}: fixtures"),
+        fixtures=tuple(as_object(m, where) for m in items(changed, "fixtures", where)),
+        prepare=_steps(body, "prepare", where),
+        inject=_steps(body, "inject", where),
+        meanwhile=_steps(body, "meanwhile", where),
+        cleanup=_steps(body, "cleanup", where),
+        remedy=tuple(_remedy(r, f"{where}: remedy[{i}]") for i, r in enumerate(items(body, "remedy", where))),
+        remedy_after_s=seconds(body, "remedy_after_s", 1, where),
+        plan=tuple(parse_wanted(t, f"{where}: plan") for t in texts(body.get("plan"), f"{where}: plan")),
+        healed_when=judged,
+        unwritten=flag(body, "unwritten", where),
+        cause_words=texts(body.get("cause_words"), f"{where}: cause_words"),
+        limit_s=seconds(body, "limit_s", 0, where),
+        window_s=seconds(body, "window_s", 0, where),
     )
+
+
+def _resolved(body: JsonObject, library: Library, where: str) -> tuple[list[JsonValue], list[JsonValue]]:
+    """The manifests of the named fixtures, and the checks with the named sets in place of their names."""
+    names = texts(body.get("fixtures"), f"{where}: fixtures")
+    if lost := sorted(set(names) - set(library.fixtures)):
+        raise ScenarioError(
+            f"{where}: no such fixture: {', '.join(lost)}; there are {', '.join(sorted(library.fixtures))}"
+        )
+    manifests: list[JsonValue] = [m for n in names for m in library.fixtures[n]]
+    checks: list[JsonValue] = []
+    for index, value in enumerate(items(body, "healed_when", where)):
+        checks += _set(value, library, f"{where}: healed_when[{index}]")
+    return manifests, checks
+
+
+def _set(value: JsonValue, library: Library, where: str) -> list[JsonValue]:
+    """`{use: NAME, without: [check, …]}` → those checks; anything else → itself."""
+    body = as_object(value, where)
+    if "use" not in body:
+        return [body]
+    only(body, {"use", "without"}, where)
+    name = text(body, "use", where)
+    if name not in library.checks:
+        raise ScenarioError(f"{where}: no such set of checks: {name}; there are {', '.join(library.checks)}")
+    left_out = texts(body.get("without"), where)
+    return [c for c in library.checks[name] if c.get("check") not in left_out]
+
+
+def _consistent(tier: Tier, body: JsonObject, has_checks: bool, where: str) -> None:
+    """What a tier must have, and must not."""
+    if tier in ("auto", "approval") and not has_checks:
+        raise ScenarioError(f"{where}: tier {tier} needs healed_when: without a check nothing proves the healing")
+    if tier in ("escalate", "none") and has_checks:
+        raise ScenarioError(f"{where}: tier {tier} has no healed_when")
+    if tier == "escalate" and not body.get("cause_words"):
+        raise ScenarioError(f"{where}: tier escalate needs cause_words: an account that names no cause is no use")
+    if (tier == "approval") != bool(body.get("plan")):
+        rule = f"needs plan, such as `{FAMILIES[0]} Kind/name`" if tier == "approval" else "has no plan"
+        raise ScenarioError(f"{where}: tier {tier} {rule}")
+    if tier != "approval" and (body.get("meanwhile") or body.get("unwritten")):
+        raise ScenarioError(f"{where}: meanwhile and unwritten are for tier approval")
+
+
+def _needs(body: JsonObject, where: str) -> frozenset[str]:
+    found = frozenset(texts(body.get("needs"), f"{where}: needs"))
+    if lost := sorted(found - set(NEEDS)):
+        raise ScenarioError(f"{where}: needs {', '.join(lost)}; write any of {', '.join(NEEDS)}")
+    return found
+
+
+def _desired_patch(body: JsonObject, where: str) -> dict[str, JsonObject]:
+    patches = as_object(body.get("desired_patch", {}), f"{where}: desired_patch")
+    if patches and not body.get("desired"):
+        raise ScenarioError(f"{where}: desired_patch without desired: true")
+    for reference in patches:
+        object_reference(reference, f"{where}: desired_patch")
+    return {r: as_object(p, f"{where}: desired_patch.{r}") for r, p in patches.items()}
+
+
+def _steps(body: JsonObject, key: str, where: str) -> tuple[Step, ...]:
+    return tuple(parse_step(s, f"{where}: {key}[{i}]") for i, s in enumerate(items(body, key, where)))
+
+
+def _remedy(value: JsonValue, where: str) -> Step:
+    """A bare list is a kubectl command."""
+    return Kubectl(texts(value, where)) if isinstance(value, list) else parse_step(value, where)
+
+
+def _check(value: JsonValue, where: str) -> Check:
+    body = as_object(value, where)
+    try:
+        return parse_check(body)
+    except CheckError as wrong:
+        raise ScenarioError(f"{where}: {wrong}; checks are {', '.join(CHECK_TYPES)}") from wrong
 
 
 def select(scenarios: Mapping[str, Scenario], wanted: str) -> list[Scenario]:
@@ -150,102 +251,6 @@ def select(scenarios: Mapping[str, Scenario], wanted: str) -> list[Scenario]:
     return [scenarios[n] for n in names]
 
 
-def fixture_manifests(names: Iterable[str], namespace: str, folder: Path = FOLDER) -> list[JsonObject]:
-    """The manifests of the fixtures, in order, for one namespace."""
-    found: list[JsonObject] = []
-    for name in names:
-        text = (folder / "fixtures" / f"{name}.yaml").read_text()
-        found += [in_namespace(cast("JsonObject", document), namespace) for document in yaml.safe_load_all(text)]
-    return found
-
-
-def in_namespace(manifest: JsonObject, namespace: str) -> JsonObject:
-    """A copy with ${NS} replaced and the namespace set."""
-    copy = cast("JsonObject", json.loads(json.dumps(manifest).replace("${NS}", namespace)))
-    metadata = copy.get("metadata")
-    return {**copy, "metadata": {**(metadata if isinstance(metadata, dict) else {}), "namespace": namespace}}
-
-
-def object_reference(text: str, where: str) -> tuple[str, str]:
-    """`Kind/name` → both, if the kind is one that the runner knows."""
-    kind, slash, name = text.partition("/")
-    if not slash or not name or kind not in KINDS:
-        raise ScenarioError(f"{where}: {text!r} is not Kind/name; kinds are {', '.join(KINDS)}")
-    return kind, name
-
-
-# --------------------------------------------------------------------------------------------------------------- steps
-def _step(value: JsonValue, where: str) -> Step:
-    body = _object(value, where)
-    readers: dict[str, Callable[[JsonValue, str], Step]] = {
-        "patch": _patch,
-        "apply": lambda v, w: Apply(_object(v, w)),
-        "delete": lambda v, w: Delete(*object_reference(_as_text(v, w), w)),
-        "kubectl": lambda v, w: Kubectl(_texts(v, w)),
-    }
-    if len(body) != 1 or (verb := next(iter(body))) not in readers:
-        raise ScenarioError(
-            f"{where}: has {', '.join(body) or 'nothing'}; a step has exactly one of {', '.join(readers)}"
-        )
-    return readers[verb](body[verb], f"{where}.{verb}")
-
-
-def _patch(value: JsonValue, where: str) -> Patch:
-    body = _object(value, where)
-    _only(body, {"object", "type", "body"}, where)
-    kind, name = object_reference(_text(body, "object", where), where)
-    type_ = _text(body, "type", where)
-    if type_ not in PATCH_TYPES:
-        raise ScenarioError(f"{where}: type is {type_!r}; write strategic, merge or json")
-    if "body" not in body:
-        raise ScenarioError(f"{where}: body is missing")
-    return Patch(kind, name, PATCH_TYPES[type_], body["body"])
-
-
-def _check(value: JsonValue, where: str) -> Check:
-    body = _object(value, where)
-    try:
-        return parse_check(body)
-    except CheckError as wrong:
-        raise ScenarioError(f"{where}: {wrong}; checks are {', '.join(CHECK_TYPES)}") from wrong
-
-
-# -------------------------------------------------------------------------------------------------------------- shapes
-def _object(value: JsonValue, where: str) -> JsonObject:
-    if not isinstance(value, dict):
-        raise ScenarioError(f"{where}: must be a mapping, not {type(value).__name__}")
-    return value
-
-
-def _only(body: JsonObject, allowed: set[str], where: str) -> None:
-    if strange := sorted(set(body) - allowed):
-        raise ScenarioError(f"{where}: unknown field {', '.join(strange)}; fields are {', '.join(sorted(allowed))}")
-
-
-def _text(body: JsonObject, key: str, where: str) -> str:
-    if key not in body:
-        raise ScenarioError(f"{where}: {key} is missing")
-    return _as_text(body[key], f"{where}: {key}")
-
-
-def _as_text(value: JsonValue, where: str) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ScenarioError(f"{where}: must be a text, not {value!r}")
-    return value
-
-
-def _texts(value: JsonValue, where: str) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    if not isinstance(value, list):
-        raise ScenarioError(f"{where}: must be a list of texts, not {value!r}")
-    return tuple(_as_text(v, where) for v in value)
-
-
-def _list(body: JsonObject, key: str, where: str) -> list[JsonValue]:
-    value = body.get(key)
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise ScenarioError(f"{where}: {key} must be a list, not {value!r}")
-    return value
+def holds(scenario: Scenario, offers: Iterable[str]) -> bool:
+    """Whether a substrate has what the scenario needs."""
+    return scenario.needs <= set(offers)

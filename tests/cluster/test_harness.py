@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.audit import AuditTail, parse_write
+from tests.cluster.client import parse_incident, parse_list
 from tests.cluster.harness.images import Directory, File, Image, Link, archive
 from tests.cluster.harness.layout import Layout
 from tests.cluster.harness.preflight import go_version
 from tests.cluster.harness.processes import Daemons, ProcessIdentity
 from tests.cluster.report import Result, closing_lines, percentile, succeeded, table
-from tests.cluster.service import parse_incident, parse_list
 from tools.jsontypes import JsonObject
 
 
@@ -164,6 +164,21 @@ def test_the_tail_begins_at_the_end_and_waits_for_the_rest_of_a_line(tmp_path: P
     assert tail.in_namespace("sh-a", since=1767225602) == []
 
 
+def test_every_request_that_names_the_namespace_is_counted(tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    log.touch()
+    tail = AuditTail(log, "healer", "run-1")
+    dry = event(requestURI="/apis/apps/v1/x?dryRun=All")
+    other = event(user={"username": "healer", "groups": ["run-2"]})
+    begun = event(stage="RequestReceived")
+    lines = [event(), event(verb="get"), dry, other, begun]
+    log.write_text("".join(line.replace(": ", ":") + "\n" for line in lines))
+    tail.read()
+    assert tail.requests_in("sh-a", since=0) == 3
+    assert tail.requests_in("sh-b", since=0) == 0
+    assert tail.requests_in("sh-a", since=1767225602) == 0
+
+
 def test_another_process_of_the_same_user_is_told_apart(tmp_path: Path) -> None:
     log = tmp_path / "audit.log"
     log.touch()
@@ -208,15 +223,32 @@ QUIET = Result("n", "none", "quiet")
 def test_the_closing_lines_say_how_many_how_fast_and_what_was_written_for_nothing() -> None:
     slow = replace(HEALED, scenario="b", recovered_s=10.0, first_write_s=1.75)
     assert closing_lines([HEALED, slow, QUIET]) == [
-        "healed 2/2 within 60 s, p50 4.0 s, p95 10.0 s; negatives: 0 writes",
-        "detection to first write: p50 250 ms (n=2)",
-        "first sight to first write, graces included: p50 750 ms",
+        "auto: healed 2/2 within 60 s (100 %), p50 4.0 s, p95 10.0 s",
+        "auto: first signal to recovered, p50 3.5 s, p95 9.5 s",
+        "auto: detection to first write, p50 250 ms (n=2)",
+        "auto: first sight to first write, graces included, p50 750 ms",
+        "none: left alone 1/1, 0 writes",
+        "collateral changes: 0",
+    ]
+
+
+def test_each_tier_has_its_line_and_what_is_not_held_is_told() -> None:
+    asked = Result("q", "approval", "healed", asked_s=2.0, recovered_s=5.0, incidents=[{}, {}], requests=30)
+    silent = Result("r", "approval", "no plan")
+    called = Result("e", "escalate", "escalated", incidents=[{}], requests=40)
+    absent = Result("p", "approval", "not here")
+    assert closing_lines([asked, silent, called, absent]) == [
+        "approval: the right plan waited 1/2, healed after approval 1/2, p50 5.0 s, p95 5.0 s",
+        "escalate: escalated with its cause 1/1, 0 writes",
+        "collateral changes: 0",
+        "API requests per incident: p50 15, max 40",
+        "not held by this ground: 1 (p)",
     ]
 
 
 def test_without_a_healing_there_are_no_times() -> None:
     lost = Result("a", "auto", "not healed")
-    assert closing_lines([lost]) == ["healed 0/1 within 60 s"]
+    assert closing_lines([lost]) == ["auto: healed 0/1 within 60 s (0 %)", "collateral changes: 0"]
 
 
 @pytest.mark.parametrize(
@@ -228,6 +260,9 @@ def test_without_a_healing_there_are_no_times() -> None:
         pytest.param([replace(QUIET, outcome="wrote", writes=1)], [], False, id="a negative was touched"),
         pytest.param([replace(HEALED, outcome="error")], [], False, id="could not be played"),
         pytest.param([HEALED], ["patch deployments default/x → 200"], False, id="a write outside of the lanes"),
+        pytest.param([replace(HEALED, collateral=["Service/x is new"])], [], False, id="something else was touched"),
+        pytest.param([HEALED, replace(HEALED, outcome="not here")], [], True, id="one this ground does not hold"),
+        pytest.param([replace(HEALED, outcome="not here")], [], False, id="none this ground holds"),
         pytest.param([], [], False, id="nothing was played"),
     ],
 )
@@ -242,6 +277,6 @@ def test_percentile_is_the_nearest_rank() -> None:
 
 def test_the_table_has_one_line_per_scenario_and_the_first_line_of_its_note() -> None:
     text = table([replace(HEALED, note="first\nsecond"), QUIET])
-    assert len(text.splitlines()) == 3
+    assert len(text.splitlines()) == 4, "a heading for each tier"
     assert "first" in text
     assert "second" not in text

@@ -9,18 +9,26 @@ import pytest
 
 from tests.cluster.checks import (
     Check,
+    Condition,
+    CronJobCompleted,
+    CronJobFired,
     DaemonSetReady,
     EndpointsReady,
+    FieldAbsent,
+    FieldAtLeast,
     FieldEquals,
     FieldExists,
+    JobWorks,
     LikeBefore,
     NoFailedPods,
     NoOomSince,
+    ObjectAbsent,
     PodsStable,
     RolloutComplete,
+    placed,
 )
 from tests.cluster.mirror import View
-from tests.cluster.oracles import Moment, changed_paths, differences, judge, moment
+from tests.cluster.oracles import Moment, Past, changed_paths, collateral, differences, judge, moment
 from tools.jsontypes import JsonObject, dig_object
 
 Change = Callable[[dict[str, JsonObject]], object]
@@ -70,6 +78,22 @@ def world() -> dict[str, JsonObject]:
             ],
         },
         "ConfigMap/web-config": {"metadata": {"name": "web-config"}, "data": {"MODE": "prod"}},
+        "Namespace/sh-x": {"metadata": {"name": "sh-x", "labels": {"a.b/enforce": "restricted"}}},
+        "Node/node1": {"metadata": {"name": "node1", "labels": {"x": "1"}}, "spec": {"podCIDR": "10.0.0.0/24"}},
+        "PodDisruptionBudget/web": {"metadata": {"name": "web"}, "status": {"disruptionsAllowed": 1}},
+        "HorizontalPodAutoscaler/web": {
+            "metadata": {"name": "web"},
+            "status": {"conditions": [{"type": "AbleToScale", "status": "True"}]},
+        },
+        "CronJob/tick": {"metadata": {"name": "tick"}, "spec": {"suspend": False}},
+        "Job/tick-1": {
+            "metadata": {
+                "name": "tick-1", "creationTimestamp": "1970-01-01T00:09:00Z",
+                "ownerReferences": [{"kind": "CronJob", "name": "tick"}],
+            },
+            "status": {"conditions": [{"type": "Complete", "status": "True"}]},
+        },
+        "Job/slow": {"metadata": {"name": "slow"}, "status": {"active": 1}},
     }  # fmt: skip
 
 
@@ -104,6 +128,7 @@ def drop(reference: str) -> Change:
     return lambda objects: objects.pop(reference)
 
 
+INJECTED = 500.0
 SINCE = Moment(1000.0, {"uid-web-1": 0, "uid-web-2": 0})
 OOM: JsonObject = {"terminated": {"reason": "OOMKilled", "finishedAt": "1970-01-01T00:20:00Z"}}
 OLD_OOM: JsonObject = {"terminated": {"reason": "OOMKilled", "finishedAt": "1970-01-01T00:10:00Z"}}
@@ -128,6 +153,22 @@ HOLDS: list[tuple[str, Check, list[Change]]] = [
     ("enough ready endpoints", EndpointsReady("web", 2), []),
     ("a field with its value", FieldEquals("ConfigMap/web-config", "data.MODE", "prod"), []),
     ("a field that is there", FieldExists("Deployment/web", "spec.template.spec.containers.0.image"), []),
+    ("a field whose name has dots in it",
+     FieldEquals("Namespace/sh-x", "metadata.labels[a.b/enforce]", "restricted"), []),
+    ("a field that nobody set", FieldAbsent("Node/node1", "spec.unschedulable"), []),
+    ("a field that was set to null", FieldAbsent("Node/node1", "spec.unschedulable"),
+     [put("Node/node1", "spec", "unschedulable", value=None)]),
+    ("a number that is large enough", FieldAtLeast("PodDisruptionBudget/web", "status.disruptionsAllowed"), []),
+    ("an object that never was", ObjectAbsent("NetworkPolicy/lockdown"), []),
+    ("a condition", Condition("HorizontalPodAutoscaler/web", "AbleToScale"), []),
+    ("a Job that runs", JobWorks("slow"), []),
+    ("a Job that has completed", JobWorks("tick-1"), []),
+    ("a CronJob that fired since the fault", CronJobFired("tick"), []),
+    ("a CronJob whose Job completed since the fault", CronJobCompleted("tick"), []),
+    ("what is written to a node all the time", LikeBefore(),
+     [put("Node/node1", "metadata", "labels", "x", value="2")]),
+    ("an object that may come", LikeBefore({"Secret/x": ("*",)}),
+     [lambda o: o.update({"Secret/x": {"metadata": {"name": "x"}}})]),
     ("no failed pod", NoFailedPods(), []),
     ("a pod that fails on its way out", NoFailedPods(), [
         put("Pod/web-1", "status", "phase", value="Failed"),
@@ -173,6 +214,23 @@ FAILS: list[tuple[str, Check, list[Change], str]] = [
      [put("ConfigMap/web-config", "data", "MODE", value="debug")], "is 'debug', not 'prod'"),
     ("a field of a lost object", FieldEquals("ConfigMap/lost", "data", None), [], "nothing at data"),
     ("a field that is not there", FieldExists("ConfigMap/web-config", "data.OTHER"), [], "nothing at data.OTHER"),
+    ("a field that is set", FieldAbsent("Node/node1", "spec.unschedulable"),
+     [put("Node/node1", "spec", "unschedulable", value=True)], "is True"),
+    ("a field of an object that is gone", FieldAbsent("Node/node1", "spec.x"), [drop("Node/node1")], "spec.x"),
+    ("a number that is too small", FieldAtLeast("PodDisruptionBudget/web", "status.disruptionsAllowed", 2), [],
+     "is 1, below 2"),
+    ("an object that is still there", ObjectAbsent("Job/slow"), [], "Job/slow exists"),
+    ("a condition that is absent", Condition("HorizontalPodAutoscaler/web", "ScalingActive"), [], "is absent"),
+    ("a Job that has failed", JobWorks("slow"),
+     [put("Job/slow", "status", "conditions", value=[{"type": "Failed", "status": "True"}])], "has failed"),
+    ("a Job that does nothing", JobWorks("slow"), [put("Job/slow", "status", "active", value=0)], "neither runs"),
+    ("a suspended CronJob", CronJobFired("tick"), [put("CronJob/tick", "spec", "suspend", value=True)], "suspended"),
+    ("a CronJob that fired before the fault", CronJobFired("tick"),
+     [put("Job/tick-1", "metadata", "creationTimestamp", value="1970-01-01T00:08:20Z")], "no Job started"),
+    ("a CronJob whose Job still runs", CronJobCompleted("tick"), [put("Job/tick-1", "status", value={})],
+     "no Job completed"),
+    ("a cordoned node", LikeBefore(), [put("Node/node1", "spec", "unschedulable", value=True)],
+     "Node/node1 spec.unschedulable"),
     ("a failed pod", NoFailedPods(), [put("Pod/web-1", "status", "phase", value="Failed")], "failed pods: web-1"),
     ("a restart since the recovery", PodsStable(WEB), [restart("web-2", 1)],
      "web-2 restarted"),
@@ -200,7 +258,7 @@ def judged(check: Check, changes: list[Change]) -> str | None:
     objects = world()
     for change in changes:
         change(objects)
-    return judge(check, view(objects), view(world()), SINCE)
+    return judge(check, view(objects), Past(view(world()), INJECTED, SINCE))
 
 
 @pytest.mark.parametrize(("check", "changes"), [pytest.param(c, ch, id=i) for i, c, ch in HOLDS])
@@ -216,8 +274,8 @@ def test_does_not_hold_for(check: Check, changes: list[Change], reason: str) -> 
 def test_before_the_recovery_the_checks_about_time_do_not_object() -> None:
     objects = world()
     restart("web-1", 7)(objects)
-    assert judge(PodsStable(WEB), view(objects), view(objects), None) is None
-    assert judge(PodsStable(WEB), view(objects), view(objects), moment(view(objects), 1.0)) is None
+    assert judge(PodsStable(WEB), view(objects), Past(view(objects))) is None
+    assert judge(PodsStable(WEB), view(objects), Past(view(objects), since=moment(view(objects), 1.0))) is None
 
 
 def test_comparing_leaves_the_snapshot_as_it_was() -> None:
@@ -231,10 +289,26 @@ def test_comparing_leaves_the_snapshot_as_it_was() -> None:
 def test_a_job_made_by_a_cronjob_is_no_collateral() -> None:
     objects = world()
     owner: JsonObject = {"kind": "CronJob", "name": "tick"}
-    objects["Job/tick-1"] = {"metadata": {"name": "tick-1", "ownerReferences": [owner]}}
+    objects["Job/tick-2"] = {"metadata": {"name": "tick-2", "ownerReferences": [owner]}}
     assert list(differences(view(world()), view(objects), {})) == []
-    dig_object(objects["Job/tick-1"], "metadata").pop("ownerReferences")
-    assert list(differences(view(world()), view(objects), {})) == ["Job/tick-1 is new"]
+    dig_object(objects["Job/tick-2"], "metadata").pop("ownerReferences")
+    assert list(differences(view(world()), view(objects), {})) == ["Job/tick-2 is new"]
+
+
+def test_collateral_is_neither_as_before_nor_as_the_fault_left_it() -> None:
+    before, broken, after = world(), world(), world()
+    put("Deployment/web", *CONTAINERS, "0", "image", value="bad")(broken)  # the fault, healed
+    for objects in (broken, after):
+        put("ConfigMap/web-config", "data", "MODE", value="debug")(objects)  # the fault, as it was left
+    put("Deployment/web", "spec", "replicas", value=7)(after)
+    put("PodDisruptionBudget/web", "spec", value={"minAvailable": 1})(after)
+    allowed = {"PodDisruptionBudget/web": ("spec",)}
+    assert collateral(view(before), view(broken), view(after), allowed) == ["Deployment/web spec.replicas"]
+
+
+def test_a_check_is_placed_in_its_namespace() -> None:
+    assert placed(FieldAbsent("Namespace/${NS}", "x"), "sh-x") == FieldAbsent("Namespace/sh-x", "x")
+    assert placed(LikeBefore({"Namespace/${NS}": ("*",)}), "sh-x") == LikeBefore({"Namespace/sh-x": ("*",)})
 
 
 @pytest.mark.parametrize(

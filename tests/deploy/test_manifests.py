@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 import yaml
 
-from deploy.generate import BACKEND, Grant, act_role, build_backend, grants, outputs
+from deploy.generate import BACKEND, Grant, act_role, build_backend, cluster_role, grants, outputs
 from deploy.generate import main as generate
 from server.settings import known_keys
 from tools.cluster.allowlist import FORBIDDEN_RESOURCES, FORBIDDEN_SUBRESOURCES, READ_RULES, Rule
@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = ROOT / "deploy/manifests"
 READING = {"get", "list", "watch"}
 FORBIDDEN_VERBS = {"escalate", "bind", "impersonate", "deletecollection", "approve", "sign", "*"}
+PUT_BACK = {"roles", "rolebindings", "serviceaccounts"}
+"""Written where they were changed or deleted, by approval; what they grant the server itself bounds by what we hold."""
 FORBIDDEN_GROUPS = {"*", "rbac.authorization.k8s.io", "certificates.k8s.io", "admissionregistration.k8s.io"}
 
 
@@ -60,11 +62,20 @@ def test_what_is_committed_is_what_the_code_says() -> None:
     assert generate(["--check"]) == 0
 
 
-def test_every_right_an_action_needs_is_in_one_of_the_roles() -> None:
-    both = granted(one("ClusterRole", "selfheal-read")) | granted(one("ClusterRole", "selfheal-act"))
+def test_every_right_an_action_needs_is_in_the_role_that_can_give_it() -> None:
+    roles = {name: granted(one("ClusterRole", f"selfheal-{name}")) for name in ("read", "act", "act-cluster")}
     for right in permissions():
         what = f"{right.resource.plural}/{right.subresource}".rstrip("/")
-        assert (right.verb, right.resource.group, what) in both
+        writing = "act" if right.resource.namespaced else "act-cluster"
+        where = "read" if right.verb in READING else writing
+        assert (right.verb, right.resource.group, what) in roles[where]
+
+
+def test_outside_of_namespaces_only_nodes_are_written_and_only_patched() -> None:
+    assert granted(one("ClusterRole", "selfheal-act-cluster")) == {("patch", "", "nodes")}
+    assert not any(what == "nodes" for _, _, what in granted(one("ClusterRole", "selfheal-act")))
+    without = cast("JsonObject", yaml.safe_load(cluster_role(["evict_pod"])))
+    assert without["rules"] == []
 
 
 def test_the_reading_role_changes_nothing_but_asks_what_we_may_do() -> None:
@@ -75,19 +86,21 @@ def test_the_reading_role_changes_nothing_but_asks_what_we_may_do() -> None:
 
 def test_the_writing_role_only_writes_and_is_bound_nowhere_by_the_installation() -> None:
     assert {verb for verb, _, _ in granted(one("ClusterRole", "selfheal-act"))} & READING == set()
-    bound = [d for d in everything() if d["kind"] == "ClusterRoleBinding"]
+    installed = texts(one("Kustomization")["resources"])
+    bound = [d for name in installed for d in read(MANIFESTS / name) if d["kind"] == "ClusterRoleBinding"]
     assert [dig_str(d, "roleRef", "name") for d in bound] == ["selfheal-read"]
-    assert "act-in-namespace.yaml" not in texts(one("Kustomization")["resources"])
+    assert not {"act-in-namespace.yaml", "act-on-nodes.yaml"} & installed
     assert dig_str(one("RoleBinding"), "metadata", "namespace") != "selfheal"
 
 
-@pytest.mark.parametrize("name", ["selfheal-read", "selfheal-act"])
+@pytest.mark.parametrize("name", ["selfheal-read", "selfheal-act", "selfheal-act-cluster"])
 def test_no_role_names_what_no_action_needs(name: str) -> None:
     for verb, group, resource in granted(one("ClusterRole", name)):
         plural, _, sub = resource.partition("/")
         assert verb not in FORBIDDEN_VERBS
-        assert group not in FORBIDDEN_GROUPS
-        assert plural not in FORBIDDEN_RESOURCES | {"serviceaccounts"}
+        is_put_back = verb in READING | {"create", "patch", "delete"} and plural in PUT_BACK
+        assert group not in FORBIDDEN_GROUPS or is_put_back
+        assert plural not in FORBIDDEN_RESOURCES | {"serviceaccounts"} or is_put_back
         assert sub not in FORBIDDEN_SUBRESOURCES
     for path in (
         p for rule in dig_list(one("ClusterRole", name), "rules") for p in texts(dig(rule, "nonResourceURLs"))
@@ -167,8 +180,9 @@ def test_the_policy_that_is_shipped_only_observes(tmp_path: Path) -> None:
     assert {policy.mode_for(ns, action) for ns in ("shop", "default") for action in ALL} == {Mode.OBSERVE}
 
 
-def test_everything_but_the_example_is_installed() -> None:
-    files = {p.name for p in MANIFESTS.glob("*.yaml")} - {"kustomization.yaml", "act-in-namespace.yaml"}
+def test_everything_but_the_examples_is_installed() -> None:
+    left_out = {"kustomization.yaml", "act-in-namespace.yaml", "act-on-nodes.yaml"}
+    files = {p.name for p in MANIFESTS.glob("*.yaml")} - left_out
     assert texts(one("Kustomization")["resources"]) == files
     assert "Secret" not in {dig_str(d, "kind") for d in everything()}, "a token in a repository is no token"
 

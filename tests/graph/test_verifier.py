@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from graph.incident import Evidence, Family, Reason, Signal, WorkloadFacts
+from graph.incident import Evidence, Family, Reason, Signal, SubjectFacts, WorkloadFacts
 from graph.nodes.verifier import Behind, Good, Hopeless, NotYet, Purpose, judge
 from graph.nodes.vitals import Vitals
 from tools.refs import ObjectRef
@@ -47,7 +47,7 @@ def seen(ready: int, *signals: Signal) -> Evidence:
 
 
 def purpose(*, elsewhere: bool) -> Purpose:
-    return Purpose(since=NOW, reasons=frozenset({Reason.PODS_REFUSED}), is_elsewhere=elsewhere)
+    return Purpose(since=NOW, reasons=frozenset({Reason.PODS_REFUSED}), is_elsewhere=elsewhere, target=WEB)
 
 
 NEW_FAULT, SAME_FAULT = fails(Reason.IMAGE_PULL_FAILED), fails(Reason.PODS_REFUSED)
@@ -59,9 +59,7 @@ NEW_FAULT, SAME_FAULT = fails(Reason.IMAGE_PULL_FAILED), fails(Reason.PODS_REFUS
         pytest.param(seen(2), False, Good, id="all ready and silent is good"),
         pytest.param(seen(1), False, NotYet, id="pods missing"),
         pytest.param(seen(2, fails(Reason.CRASH_LOOP, confirmed=False)), False, NotYet, id="a symptom in its grace"),
-        pytest.param(
-            seen(1, NEW_FAULT), False, Hopeless, id="the owner was written: its new pods are our doing"
-        ),
+        pytest.param(seen(1, NEW_FAULT), False, Hopeless, id="the owner was written: its new pods are our doing"),
         pytest.param(seen(1, NEW_FAULT), True, Behind, id="another object was written: the fault was hidden before"),
         pytest.param(seen(1, SAME_FAULT), True, Hopeless, id="what it was done for is still there"),
         pytest.param(seen(1, NEW_FAULT, SAME_FAULT), True, Hopeless, id="both are there"),
@@ -80,3 +78,26 @@ def test_what_a_look_means(look: Evidence, elsewhere: bool, means: type) -> None
 def test_trouble_next_door_is_not_good() -> None:
     reading = judge(seen(2), CALM, Vitals(missing=0, failing=("other",)), purpose(elsewhere=False))
     assert isinstance(reading, NotYet)
+
+
+SERVICE = ObjectRef(kind="Service", namespace="shop", name="web")
+THERE = SubjectFacts(ref=SERVICE, uid="s", generation=None)
+LEADS_NOWHERE = fails(Reason.SERVICE_WITHOUT_ENDPOINTS)
+
+
+@pytest.mark.parametrize(
+    ("subject", "signals", "target", "removes", "means"),
+    [
+        pytest.param(THERE, (), SERVICE, False, Good, id="it is there and silent"),
+        pytest.param(THERE, (LEADS_NOWHERE,), SERVICE, False, NotYet, id="it still shows"),
+        pytest.param(None, (), SERVICE, False, NotYet, id="it is not there yet"),
+        pytest.param(None, (), SERVICE, True, Good, id="it was to be removed"),
+        pytest.param(None, (), WEB, False, Hopeless, id="a workload that is gone"),
+    ],
+)
+def test_a_target_that_is_no_workload(
+    subject: SubjectFacts | None, signals: tuple[Signal, ...], target: ObjectRef, removes: bool, means: type
+) -> None:
+    look = Evidence(observed_at=NOW, workload=None, subject=subject, signals=signals)
+    wanted = Purpose(since=NOW, reasons=frozenset(), is_elsewhere=False, target=target, removes_target=removes)
+    assert type(judge(look, CALM, CALM, wanted)) is means

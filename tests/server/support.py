@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx
@@ -28,6 +29,8 @@ from graph.plan import Approved, Declined, Diagnosis, Executed, ExecutionResult,
 from graph.ports import Ports, Timing
 from graph.runner import Waiting
 from graph.signals.contexts import Contexts
+from graph.signals.knowledge import NoKnowledge
+from graph.signals.object_contexts import ObjectContexts
 from graph.signals.symptoms import Symptoms
 from server.app import create_app
 from server.commands.service import Server
@@ -170,6 +173,9 @@ class FeedMirror:
     def unavailable(self) -> list[str]:
         return self.unseen
 
+    def blind_spots(self) -> list[str]:
+        return []
+
     def view_age(self) -> float:
         return self.age
 
@@ -192,6 +198,28 @@ class FeedMirror:
     def workloads(self, namespace: str | None = None) -> list[Workload]:
         held = [item for kind in (Deployment, StatefulSet, DaemonSet) for item in self._stores[kind]]
         return [item for item in held if namespace is None or item.namespace == namespace]
+
+    def pods(self, namespace: str | None = None) -> list[Pod]:
+        return [pod for pod in self._stores[Pod] if namespace is None or pod.namespace == namespace]
+
+    def nodes(self) -> list[Node]:
+        return list(self._stores[Node])
+
+    def of_kind(self, kind: str) -> list[KubeObject]:
+        return [item for struct, store in self._stores.items() if struct.kind == kind for item in store]
+
+    def jobs_of(self, owner_uid: str) -> list[Job]:
+        return self._stores[Job].pointing_at(owner_uid)
+
+    def documents(self, struct: type[Any], namespace: str | None = None) -> list[Any]:
+        """None of the kinds that are kept whole is fed here."""
+        return []
+
+    def document(self, kind: str, namespace: str, name: str) -> None:
+        """As `documents`."""
+
+    def holds(self, kind: str, api_version: str) -> bool:
+        return any((struct.kind, struct.api_version) == (kind, api_version) for struct in self._stores)
 
     def pods_of(self, owner_uid: str) -> list[Pod]:
         between = [*self._stores[ReplicaSet].pointing_at(owner_uid), *self._stores[Job].pointing_at(owner_uid)]
@@ -219,6 +247,19 @@ def _regarding(item: KubeObject) -> Iterable[str]:
 AUTO = Policy(namespaces={"shop": NamespaceRule(mode=Mode.AUTO)})
 
 
+class QuietJournal(NoKnowledge):
+    """A journal that has seen nothing."""
+
+    on_drift: Any = None
+    desired = None
+
+    def __init__(self) -> None:
+        self.keeper = SimpleNamespace(doubted=None)
+
+    def confirmed(self, owner: ObjectRef) -> None:
+        """Nothing is taken down."""
+
+
 @contextlib.asynccontextmanager
 async def open_test_ports(
     folder: Path, *, clock: Clock | None = None, mirror: FeedMirror | None = None, policy: Policy = AUTO
@@ -232,6 +273,8 @@ async def open_test_ports(
             cluster=cast("Any", None),
             mirror=cast("Any", feed),
             contexts=Contexts(feed, confirmed=good.confirmed, symptoms=Symptoms()),
+            objects=ObjectContexts(feed, QuietJournal()),
+            journal=cast("Any", QuietJournal()),
             good=good,
             door=cast("Any", None),
             ledger=ledger,

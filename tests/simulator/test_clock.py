@@ -7,6 +7,7 @@ import time
 from datetime import timedelta
 
 import aiohttp
+import aiosqlite
 import pytest
 
 from evals.simulator import ScaledClock, Simulator, VirtualClock
@@ -59,6 +60,36 @@ async def test_held_time_does_not_move() -> None:
             assert clock.monotonic() == 0
             assert not sleeping.done()
         await sleeping
+
+
+async def test_work_in_a_thread_holds_time_still() -> None:
+    with VirtualClock() as clock:
+        alarm = asyncio.create_task(clock.sleep(timedelta(seconds=5)))
+        await asyncio.to_thread(time.sleep, 0.1)
+        assert clock.monotonic() == 0
+        await alarm
+        assert clock.monotonic() == pytest.approx(5)
+
+
+async def test_sqlite_at_work_holds_time_still() -> None:
+    with VirtualClock() as clock:
+        alarm = asyncio.create_task(clock.sleep(timedelta(seconds=5)))
+        async with aiosqlite.connect(":memory:") as database:
+            await database.create_function("nap", 1, time.sleep)
+            for _ in range(5):
+                await database.execute("SELECT nap(0.02)")
+        assert clock.monotonic() == 0
+        await alarm
+        assert clock.monotonic() == pytest.approx(5)
+
+
+async def test_work_whose_waiter_gave_up_does_not_stop_time() -> None:
+    with VirtualClock() as clock:
+        task = asyncio.create_task(asyncio.to_thread(time.sleep, 0.2))
+        await asyncio.sleep(0)
+        task.cancel()
+        await clock.sleep(timedelta(hours=1))
+        assert clock.monotonic() == pytest.approx(3600)
 
 
 async def test_a_hung_request_ends_by_the_clients_own_timeout() -> None:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 from collections.abc import AsyncIterator
 
 import pytest
 import yaml
 
 from evals.simulator import ScaledClock, Simulator
+from tests.support.kubectl import kubectl, needs_kubectl
 
 from .test_cluster import NAMESPACE, web
 
-KUBECTL = shutil.which("kubectl")
-pytestmark = pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed")
+pytestmark = needs_kubectl
 
 
 class Shell:
@@ -26,10 +25,9 @@ class Shell:
         self.sim = sim
 
     async def run(self, *arguments: str, stdin: str = "", user: str = "admin") -> tuple[int, str]:
-        assert KUBECTL
         environment = {**os.environ, "KUBECONFIG": str(self.sim.kubeconfig(user, "shop"))}
         process = await asyncio.create_subprocess_exec(
-            KUBECTL, *arguments, env=environment, stdin=asyncio.subprocess.PIPE,
+            kubectl(), *arguments, env=environment, stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         output, _ = await process.communicate(stdin.encode())
@@ -121,10 +119,9 @@ async def test_things_are_made_and_deleted(shell: Shell) -> None:
 
 
 async def test_a_watch_shows_changes(shell: Shell) -> None:
-    assert KUBECTL
     environment = {**os.environ, "KUBECONFIG": str(shell.sim.kubeconfig("admin", "shop"))}
     process = await asyncio.create_subprocess_exec(
-        KUBECTL, "get", "pods", "-w", "--no-headers", env=environment, stdout=asyncio.subprocess.PIPE
+        kubectl(), "get", "pods", "-w", "--no-headers", env=environment, stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout
     lines = [await asyncio.wait_for(process.stdout.readline(), 20) for _ in range(2)]

@@ -104,7 +104,7 @@ def _reads(group: str, *resources: str) -> tuple[Rule, ...]:
 READ_RULES: Final[tuple[Rule, ...]] = (
     *_reads(
         "", "pods", "nodes", "namespaces", "services", "configmaps", "persistentvolumeclaims",
-        "resourcequotas", "limitranges", "events",
+        "resourcequotas", "limitranges", "serviceaccounts", "events",
     ),
     Rule("get", "", "pods", "log"),
     *_reads("events.k8s.io", "events"),
@@ -114,7 +114,12 @@ READ_RULES: Final[tuple[Rule, ...]] = (
     *_reads("policy", "poddisruptionbudgets"),
     *_reads("discovery.k8s.io", "endpointslices"),
     *_reads("networking.k8s.io", "networkpolicies"),
+    *_reads("rbac.authorization.k8s.io", "roles", "rolebindings"),
     *_reads("coordination.k8s.io", "leases"),
+    Rule("get", "", "persistentvolumes"),
+    Rule("list", "", "persistentvolumes"),
+    Rule("get", "storage.k8s.io", "storageclasses"),
+    Rule("list", "storage.k8s.io", "storageclasses"),
 )  # fmt: skip
 """What the healer reads.  Never Secrets."""
 

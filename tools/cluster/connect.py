@@ -126,7 +126,12 @@ async def from_kubeconfig(paths: str, context: str | None, clock: Clock) -> Sett
         raise NoConfiguration(f"kubeconfig {paths} cannot be used: {error}; check it with kubectl") from error
     if not settings.host:
         raise NoConfiguration(f"kubeconfig {paths} names no server for its context; check it with kubectl")
-    settings.refresh_api_key_hook = _Refresher(lambda: loader.load_and_set(settings), clock)
+
+    async def load_again() -> None:
+        await loader.load_and_set(settings)
+        _take_out_password(settings)  # the loader puts the address back as the file has it
+
+    settings.refresh_api_key_hook = _Refresher(load_again, clock)
     return settings
 
 
@@ -159,7 +164,8 @@ def _take_out_password(settings: Settings) -> None:
         return
     settings.host = str(url.with_user(None)).rstrip("/")
     pair = b64encode(f"{url.user}:{url.password or ''}".encode()).decode()
-    settings.api_key.setdefault("BearerToken", f"Basic {pair}")
+    if not settings.api_key.get("BearerToken", "").startswith("Bearer "):
+        settings.api_key["BearerToken"] = f"Basic {pair}"
 
 
 def _proxy(host: str) -> str | None:

@@ -10,6 +10,7 @@ pods, of which there are thousands, are small structs (`workloads`, `pods`).
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar, Final, TypeVar, cast
 
 import msgspec
@@ -31,7 +32,7 @@ from tools.cluster.resources import (
     Resource,
 )
 from tools.cluster.structs import KubeObject, ObjectMeta, as_struct
-from tools.jsontypes import JsonObject, digest
+from tools.jsontypes import JsonObject, JsonValue, dig_str, digest
 
 KEPT_BYTES: Final = 65_536
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
@@ -53,6 +54,10 @@ class Document(KubeObject, frozen=True, gc=False):
     is_cut: bool = False
     content: str = ""
     """Digest of everything but metadata and status: two objects with the same content say the same."""
+    written_at: datetime | None = None
+    """When its spec or metadata were last written, by the server's own account; None when it does not say."""
+    written_by: str = ""
+    """The field manager of that write: a hint, anybody may call himself anything."""
 
 
 class ConfigMap(Document, frozen=True, gc=False):
@@ -168,22 +173,51 @@ DOCUMENTS: Final[tuple[type[Document], ...]] = (
 """Every kind that is looked at whole."""
 
 D = TypeVar("D", bound=Document)
+_HEADS: Final = frozenset({"apiVersion", "kind", "metadata", "status"})
+
+
+def content_of(body: JsonObject) -> str:
+    """Digest of all that a manifest says beside its head: the same whether the object was got, listed or watched."""
+    return digest({key: value for key, value in body.items() if key not in _HEADS})
 
 
 def decode_document(raw: bytes | msgspec.Raw, struct: type[D]) -> D:
     """Decode one object whole.  Raises msgspec.MsgspecError or RecursionError when the bytes do not fit."""
     body = cast("JsonObject", msgspec.json.decode(raw, type=dict))
     metadata = body.get("metadata")
+    writes: JsonValue = []
     if isinstance(metadata, dict):
-        metadata.pop("managedFields", None)
+        writes = metadata.pop("managedFields", None)
         annotations = metadata.get("annotations")
         if isinstance(annotations, dict):
             annotations.pop(LAST_APPLIED, None)
     else:
         metadata = {}
-    content = digest({key: value for key, value in body.items() if key not in ("metadata", "status")})
+    content = content_of(body)
     meta = as_struct(msgspec.json.encode(metadata), ObjectMeta)
     head: JsonObject = {"apiVersion": struct.api_version, "kind": struct.kind}
-    if len(bytes(raw)) > KEPT_BYTES:
-        return struct(metadata=meta, body={**head, "metadata": metadata}, is_cut=True, content=content)
-    return struct(metadata=meta, body={**body, **head}, content=content)
+    is_cut = len(bytes(raw)) > KEPT_BYTES
+    kept = {**head, "metadata": metadata} if is_cut else {**body, **head}
+    at, by = last_write(writes)
+    return struct(metadata=meta, body=kept, is_cut=is_cut, content=content, written_at=at, written_by=by)
+
+
+def last_write(managed_fields: JsonValue) -> tuple[datetime | None, str]:
+    """When and by which field manager an object was last written, status aside; (None, "") when nobody said.
+
+    https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
+    """
+    found: tuple[datetime | None, str] = (None, "")
+    for entry in managed_fields if isinstance(managed_fields, list) else ():
+        at = _time(dig_str(entry, "time"))
+        if at is not None and not dig_str(entry, "subresource") and (found[0] is None or at >= found[0]):
+            found = (at, dig_str(entry, "manager"))
+    return found
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo is not None else None

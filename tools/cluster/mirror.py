@@ -1,8 +1,9 @@
 """The cluster in memory: one reflector per resource the healer looks at, and typed questions over them.
 
 The rule: an answer is what the server last told us, and the mirror says how old that is (`view_age`) and what it cannot
-see (`unavailable`); "nothing is wrong" is worth nothing without both.  A reflector that dies of a defect is started
-again, logged and counted.
+see (`unavailable`); "nothing is wrong" is worth nothing without both.  Kinds that only help to find a cause are told
+apart (`blind_spots`): whoever may not list roles can still say whether a workload is well.  A reflector that dies of a
+defect is started again, logged and counted.
 
 Neighbours: `reflector` does the work; `owners` asks `find`; the watcher reads a `subscribe`, the verifier waits on
 `changed`.
@@ -20,6 +21,7 @@ import structlog
 
 from tools.clock import Clock
 from tools.cluster.client import Cluster
+from tools.cluster.documents import DOCUMENTS, Document
 from tools.cluster.objects import (
     ClusterEvent,
     Controller,
@@ -27,6 +29,7 @@ from tools.cluster.objects import (
     DaemonSet,
     Deployment,
     Job,
+    Namespace,
     Node,
     Pod,
     ReplicaSet,
@@ -41,6 +44,7 @@ from tools.cluster.resources import (
     DEPLOYMENT,
     EVENT,
     JOB,
+    NAMESPACE,
     NODE,
     POD,
     REPLICA_SET,
@@ -52,6 +56,7 @@ from tools.cluster.structs import KubeObject, Reference
 from tools.cluster.subscription import AnyDelta, Subscription
 
 T = TypeVar("T", bound=KubeObject)
+D = TypeVar("D", bound=Document)
 
 _log = structlog.get_logger(__name__)
 _RESTART_PAUSE: Final = timedelta(seconds=1)
@@ -61,12 +66,14 @@ WATCHED: Final[tuple[tuple[Resource, type[KubeObject]], ...]] = (
     (POD, Pod),
     (EVENT, ClusterEvent),
     (NODE, Node),
+    (NAMESPACE, Namespace),
     (DEPLOYMENT, Deployment),
     (REPLICA_SET, ReplicaSet),
     (STATEFUL_SET, StatefulSet),
     (DAEMON_SET, DaemonSet),
     (JOB, Job),
     (CRON_JOB, CronJob),
+    *((struct.resource, struct) for struct in DOCUMENTS),
 )
 """What is mirrored.  Everything else is read live when an incident needs it."""
 
@@ -175,6 +182,10 @@ class Mirror:
         """The revisions of a Deployment, oldest first."""
         return sorted(self._pointing(ReplicaSet, deployment_uid), key=lambda item: item.revision)
 
+    def jobs_of(self, owner_uid: str) -> list[Job]:
+        """The Jobs of a CronJob, in no order."""
+        return self._pointing(Job, owner_uid)
+
     def workload(self, kind: str, namespace: str | None, name: str) -> Workload | None:
         """One Deployment, StatefulSet or DaemonSet; None for any other kind too."""
         found = self.controller(kind, namespace, name)
@@ -191,6 +202,11 @@ class Mirror:
         held: list[Workload] = [*self._all(Deployment), *self._all(StatefulSet), *self._all(DaemonSet)]
         return [item for item in held if namespace is None or item.namespace == namespace]
 
+    def of_kind(self, kind: str) -> list[KubeObject]:
+        """All objects of one kind that is mirrored; empty for any other."""
+        struct = next((s for s in self._reflectors if s.kind == kind), None)
+        return [] if struct is None else self._all(struct)
+
     def events_for(self, uid: str) -> list[ClusterEvent]:
         """What was said about one object, oldest first."""
         return sorted(self._pointing(ClusterEvent, uid), key=lambda event: event.last_time or _NEVER)
@@ -202,6 +218,15 @@ class Mirror:
     def node(self, name: str) -> Node | None:
         """One node."""
         return self._named(Node, "", name)
+
+    def document(self, kind: str, namespace: str, name: str) -> Document | None:
+        """One object that is kept whole; None for any other kind too."""
+        struct = _DOCUMENTS.get(kind)
+        return None if struct is None else self._named(struct, namespace, name)
+
+    def documents(self, struct: type[D], namespace: str | None = None) -> list[D]:
+        """All objects of one kind that is kept whole, of the cluster or of one namespace."""
+        return [item for item in self._all(struct) if namespace is None or item.namespace == namespace]
 
     def holds(self, kind: str, api_version: str) -> bool:
         """Whether this kind is mirrored and seen, so that its absence here means its absence there."""
@@ -222,20 +247,20 @@ class Mirror:
     # How good the view is
 
     def view_age(self) -> float:
-        """Seconds since the stalest source we can see told us anything; infinity while one has never done so.
+        """Seconds since the stalest source that verification needs told us anything; infinity while one never did.
 
         A quiet source speaks about once a minute, by bookmark.
         """
-        seen = [r.age() for r in self.reflectors if not isinstance(r.state, Unavailable)]
+        seen = [r.age() for r in self.reflectors if _is_vital(r) and not isinstance(r.state, Unavailable)]
         return max(seen, default=float("inf"))
 
     def unavailable(self) -> list[str]:
-        """The sources we cannot see, each with the reason, for people."""
-        return [
-            f"{r.resource.plural}{f' in {r.namespace}' if r.namespace else ''}: {r.state.reason}"
-            for r in self.reflectors
-            if isinstance(r.state, Unavailable)
-        ]
+        """The sources that verification needs and we cannot see, each with the reason, for people."""
+        return [_unseen(r) for r in self.reflectors if _is_vital(r) and isinstance(r.state, Unavailable)]
+
+    def blind_spots(self) -> list[str]:
+        """The other sources that we cannot see: a cause may lie there, health does not."""
+        return [_unseen(r) for r in self.reflectors if not _is_vital(r) and isinstance(r.state, Unavailable)]
 
     # Who is told
 
@@ -303,6 +328,21 @@ class Mirror:
 _CONTROLLERS: Final[dict[str, type[KubeObject]]] = {
     struct.kind: struct for struct in (Deployment, ReplicaSet, StatefulSet, DaemonSet, Job, CronJob)
 }
+
+
+_DOCUMENTS: Final[dict[str, type[Document]]] = {struct.kind: struct for struct in DOCUMENTS}
+_FOR_CAUSES: Final = frozenset((NAMESPACE, *(struct.resource for struct in DOCUMENTS)))
+"""Seen to find causes; whether a workload is well can be said without."""
+
+
+def _is_vital(reflector: Reflector[KubeObject]) -> bool:
+    return reflector.resource not in _FOR_CAUSES
+
+
+def _unseen(reflector: Reflector[KubeObject]) -> str:
+    reason = reflector.state.reason if isinstance(reflector.state, Unavailable) else ""
+    where = f" in {reflector.namespace}" if reflector.namespace else ""
+    return f"{reflector.resource.plural}{where}: {reason}"
 
 
 async def _sleep(clock: Clock, delay: timedelta) -> None:

@@ -39,6 +39,7 @@ from tools.cluster.resources import (
     DEPLOYMENT,
     EVENT,
     JOB,
+    NAMESPACE,
     NODE,
     POD,
     REPLICA_SET,
@@ -81,6 +82,7 @@ __all__ = [
     "Job",
     "KubeObject",
     "LabelSelector",
+    "Namespace",
     "Node",
     "ObjectMeta",
     "OwnerReference",
@@ -144,6 +146,13 @@ class Node(KubeObject, frozen=True, gc=False):
         """True while the Ready condition is True."""
         ready = condition(self.status.conditions, "Ready")
         return ready is not None and ready.status == "True"
+
+
+class Namespace(KubeObject, frozen=True, gc=False):
+    """Where objects live; its deletion takes all of them."""
+
+    kind = NAMESPACE.kind
+    api_version = NAMESPACE.api_version
 
 
 class ClusterEvent(KubeObject, frozen=True, gc=False):
@@ -251,6 +260,7 @@ _Structs: TypeAlias = "dict[Resource, type[KubeObject]]"
 STRUCTS: Final[_Structs] = {
     POD: Pod,
     NODE: Node,
+    NAMESPACE: Namespace,
     **{struct.resource: struct for struct in DOCUMENTS},
     EVENT: ClusterEvent,
     CORE_EVENT: ClusterEvent,

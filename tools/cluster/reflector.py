@@ -172,6 +172,7 @@ class Reflector(Generic[T]):
             return self._judge(error)
         if lasted >= self.tuning.short_watch:
             self._health.empty_watches = 0
+            self.last_progress = self.clock.monotonic()  # its clean end says that we were told everything until now
             return timedelta(0)
         return self._cut_short(was_quiet=was_quiet)
 

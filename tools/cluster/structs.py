@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Optional, TypeAlia
 import msgspec
 from msgspec import Struct, field, structs
 
+from tools.jsontypes import JsonObject
 from tools.refs import ObjectRef
 
 T = TypeVar("T")
@@ -236,6 +237,12 @@ def condition(conditions: tuple[Condition, ...], type_: str) -> Condition | None
 def as_struct(raw: bytes | msgspec.Raw, kind: type[T]) -> T:
     """Decode one object.  Raises msgspec.MsgspecError or RecursionError when the bytes do not fit."""
     return cast("T", _decoder(kind).decode(raw))  # type: ignore[arg-type]  # a class is hashable, whatever mypy says
+
+
+def as_manifest(item: KubeObject) -> JsonObject:
+    """The object as JSON in the words of the API, with the fields that we keep."""
+    head: JsonObject = {"apiVersion": item.api_version, "kind": item.kind}
+    return {**cast("JsonObject", msgspec.to_builtins(item)), **head}
 
 
 @cache

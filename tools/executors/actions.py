@@ -12,14 +12,15 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, TypeAdapter
 
 from tools.executors.base import Action
-from tools.refs import DNS_NAME, ObjectRef
-
-Name = Annotated[str, Field(pattern=DNS_NAME, max_length=253)]
-Namespace = Annotated[str, Field(pattern=DNS_NAME, max_length=63)]
-RollingKind = Literal["Deployment", "StatefulSet", "DaemonSet"]
-ScalableKind = Literal["Deployment", "StatefulSet"]
-Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", max_length=20)]
-ContainerName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+from tools.executors.models.arguments import ContainerName, Name, Namespace, Quantity, RollingKind, ScalableKind
+from tools.executors.models.autoscaling import SetHpaBounds
+from tools.executors.models.batch import BatchAction
+from tools.executors.models.edit import SetService, WorkloadEdit
+from tools.executors.models.node import NodeAction
+from tools.executors.models.objects import RemoveObject, RestoreObject, RevertFields
+from tools.executors.models.rollout import ResumeRollout
+from tools.executors.models.storage import StorageAction
+from tools.refs import ObjectRef
 
 
 class RollbackWorkload(Action):
@@ -112,7 +113,22 @@ class DeletePod(Action):
 
 
 AnyAction: TypeAlias = Annotated[
-    RollbackWorkload | RestartWorkload | ScaleWorkload | SetResources | EvictPod | DeletePod,
+    RollbackWorkload
+    | RestartWorkload
+    | ScaleWorkload
+    | SetResources
+    | EvictPod
+    | DeletePod
+    | ResumeRollout
+    | NodeAction
+    | BatchAction
+    | StorageAction
+    | SetHpaBounds
+    | WorkloadEdit
+    | SetService
+    | RevertFields
+    | RestoreObject
+    | RemoveObject,
     Field(discriminator="action"),
 ]
 ACTIONS: TypeAdapter[AnyAction] = TypeAdapter(AnyAction)

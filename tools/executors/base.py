@@ -88,6 +88,15 @@ class Situation:
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """A write that an earlier step of the same plan made, from the ledger; `inverse` is its way back as recorded."""
+
+    tool: str
+    target: ObjectRef
+    inverse: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """What is written onto the target, so that a later reader knows who did it and a restart knows that it happened."""
 
@@ -152,10 +161,17 @@ class Executor(ABC, Generic[A]):
     """Whether it writes the replica count, which an autoscaler may own."""
     waits_for_rollout: ClassVar[bool] = True
     """Whether a rollout under way stands against it.  False for what only clears away a pod that has failed."""
+    creates: ClassVar[bool] = False
+    """Whether the target is to be made: `Situation.live` is empty while it is not there, and the precondition refuses
+    one that is."""
 
     @abstractmethod
     async def read(self, action: A, cluster: Reader) -> Situation:
         """Read the target and what the decision needs.  Raises `ToolError`: NotFound when the target is not there."""
+
+    def recall(self, action: A, situation: Situation, earlier: Sequence[Earlier]) -> Situation:  # noqa: ARG002
+        """The situation with what this plan did before, oldest first; pure.  Only a step that completes another."""
+        return situation
 
     @abstractmethod
     def precondition(self, action: A, situation: Situation) -> Refused | None:
@@ -183,6 +199,26 @@ class Executor(ABC, Generic[A]):
     def approval_reasons(self, action: A, situation: Situation) -> tuple[str, ...]:  # noqa: ARG002 - for overriding
         """Sentences saying why a person must agree although the policy would not ask; empty when none must.  Pure."""
         return ()
+
+    def default_reasons(self, action: A, situation: Situation) -> tuple[str, ...]:  # noqa: ARG002 - for overriding
+        """The same, for what the policy may lift: they count unless it trusts the action there (`trusted_edits`)."""
+        return ()
+
+    def subject(self, action: A, situation: Situation) -> JsonObject:  # noqa: ARG002 - for overriding
+        """The manifest by which the guard tells owner, mode and protection: the live one, or the one to be made."""
+        return situation.live
+
+    def is_stopped_by_rollout(self, action: A) -> bool:  # noqa: ARG002 - for overriding
+        """Whether a rollout of the owner stands against this very action."""
+        return self.waits_for_rollout
+
+    def writes_replicas(self, action: A, situation: Situation) -> bool:  # noqa: ARG002 - for overriding
+        """Whether this very request writes the replica count; asked only where `moves_replicas`."""
+        return self.moves_replicas
+
+    def needs_failure(self, action: A, situation: Situation) -> bool:  # noqa: ARG002 - for overriding
+        """Whether only a failure justifies it, since nobody declared what it brings about.  Pure."""
+        return False
 
     def settles(self, action: A) -> Sequence[ObjectRef]:
         """The workloads whose health tells whether the action helped; the target itself unless overridden."""

@@ -2,20 +2,24 @@
 
 The rule: undoing restores exactly what we changed and never overwrites anybody else.  For each declared field that the
 server-side dry run shows to change, the record holds what we are about to write (as the server defaulted it) and what
-was there; undoing is a compare-and-swap of all of them at once.  It is plain data: it survives in the ledger.
+was there; undoing is a compare-and-swap of all of them at once.  It is plain data: it survives in the ledger, tagged by
+`kind`; a record without a tag is of an earlier program and about fields.
 
-Neighbours: `tools.guard.door` records it with the intent and applies it; `compare` says what "the same" means.
+Neighbours: `tools.guard.door` records it with the intent and applies it; `compare` says what "the same" means; `lives`
+is the same for objects that were made or deleted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Annotated, Final, Literal, TypeAlias, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
 
 from tools.cluster.resources import Resource, WriteRequest
 from tools.executors.base import Mark
 from tools.executors.compare import same
+from tools.executors.lives import Created, Removed
 from tools.executors.patch import find, json_patch, operation, sign
 from tools.jsontypes import JsonObject, JsonValue, dig_str
 from tools.refs import ObjectRef
@@ -56,6 +60,7 @@ class Inverse(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    kind: Literal["fields"] = "fields"
     target: ObjectRef
     uid: str
     fields: tuple[FieldInverse, ...] = Field(min_length=1)
@@ -82,6 +87,21 @@ class Inverse(BaseModel):
         for field in self.fields:
             operations += field.swap(live)
         return json_patch(resource, live, [*operations, *sign(live, mark)], field_manager="selfheal-undo")
+
+
+def _tag(value: object) -> str:
+    """The tag of a record, or of an inverse; untagged is about fields."""
+    if isinstance(value, dict):
+        return str(cast("JsonObject", value).get("kind", "fields"))
+    return str(getattr(value, "kind", "fields"))
+
+
+AnyInverse: TypeAlias = Annotated[
+    Annotated[Inverse, Tag("fields")] | Annotated[Created, Tag("created")] | Annotated[Removed, Tag("removed")],
+    Discriminator(_tag),
+]
+INVERSES: Final[TypeAdapter[AnyInverse]] = TypeAdapter(AnyInverse)
+"""Reads a recorded inverse of whatever kind; `pydantic.ValidationError` for what no version of this program wrote."""
 
 
 def record(target: ObjectRef, paths: Iterable[str], live: JsonObject, result: JsonObject) -> Inverse | None:

@@ -15,13 +15,16 @@ from datetime import timedelta
 from typing import Final
 
 from tools.clock import Clock
-from tools.cluster.client import Blocked
+from tools.cluster.client import AlreadyExists, Blocked
+from tools.cluster.resources import WriteRequest
 from tools.errors import Conflict, Denied, NotFound, ToolError, Transient
 from tools.executors.base import InverseKind, Mark, Situation
-from tools.executors.inverse import record
+from tools.executors.inverse import AnyInverse, record
+from tools.executors.lives import created, removed
 from tools.guard.checks import budget
 from tools.guard.checks.mode import approval_reasons, declared_mode
-from tools.guard.diff import diff
+from tools.guard.denials import denial, words
+from tools.guard.diff import diff, redacted
 from tools.guard.guard import ON_THE_EFFECT, ON_THE_ORDER, ON_THE_WORLD, judge
 from tools.guard.observe import RETRY_AFTER, Observer
 from tools.guard.orders import Order, Ready
@@ -29,6 +32,8 @@ from tools.guard.policy import Mode, Policy, strictest
 from tools.guard.verdict import ReasonCode, Refused
 from tools.guard.wire import Wire
 from tools.guard.world import AnyExecutor, Effect, Unreadable, World
+from tools.jsontypes import JsonObject
+from tools.refs import ObjectRef
 
 log = logging.getLogger(__name__)
 
@@ -139,40 +144,72 @@ class Assessor:
         try:
             result = await self._wire.show(request)
             effect = Effect(result, diff(situation.live, result)) if executor.declared_fields else Effect({}, ())
+        except AlreadyExists:
+            if not (executor.creates and situation.live):
+                raise
+            return self._early(world, executor, situation, request)
         except Conflict:
             raise
         except ToolError as error:
-            effect = refusal_of_dry_run(error)
+            effect = refusal_of_dry_run(error, order.action.target)
         refused = judge(ON_THE_EFFECT, replace(world, effect=effect))
         if refused is not None or not isinstance(effect, Effect):
             return refused or _no(ReasonCode.DRY_RUN_REFUSED, f"{order.action.target}: there was no dry run.")
-        inverse = None
+        inverse: AnyInverse | None = None
         if executor.inverse_kind is InverseKind.EXACT:
-            paths = executor.fields(order.action, situation)
-            inverse = record(order.action.target, paths, situation.live, effect.result)
+            inverse = way_back(order, executor, situation, request, effect.result)
             if inverse is None:
                 return _no(ReasonCode.UNDO_IMPOSSIBLE, f"No way back from {order.action.tool} could be recorded.")
-        reasons = approval_reasons(world, executor, situation)
-        mode = strictest(declared_mode(world), Mode.APPROVE if reasons else Mode.AUTO)
-        ready = Ready(mode, reasons, request, effect.changes, inverse, executor.inverse_kind, situation)
+        mode, reasons = self._mode(world, executor, situation)
+        shown = redacted(effect.changes, situation.live, effect.result)
+        ready = Ready(mode, reasons, request, shown, inverse, executor.inverse_kind, situation)
         return Shown(ready, effect)
 
+    def _early(self, world: World, executor: AnyExecutor, situation: Situation, request: WriteRequest) -> Shown:
+        """The name is taken by what an earlier step of the plan is to remove; the executor's precondition says so.
 
-def refusal_of_dry_run(error: ToolError) -> Refused | Unreadable:
+        The server looks at the name last, when validation and admission have let the bytes pass.
+        """
+        mode, reasons = self._mode(world, executor, situation)
+        ready = Ready(mode, reasons, request, (), None, executor.inverse_kind, situation, is_early=True)
+        return Shown(ready, Effect({}, ()))
+
+    @staticmethod
+    def _mode(world: World, executor: AnyExecutor, situation: Situation) -> tuple[Mode, tuple[str, ...]]:
+        reasons = approval_reasons(world, executor, situation)
+        return strictest(declared_mode(world), Mode.APPROVE if reasons else Mode.AUTO), reasons
+
+
+def way_back(
+    order: Order, executor: AnyExecutor, situation: Situation, request: WriteRequest, result: JsonObject
+) -> AnyInverse | None:
+    """The inverse of a write whose dry run gave `result`; None when there is nothing to restore.  Pure."""
+    target = order.action.target
+    match request.verb:
+        case "create":
+            return created(target, order.action_id, request.field_manager, result)
+        case "delete":
+            return removed(target, situation.live, request.resource)
+        case _:
+            return record(target, executor.fields(order.action, situation), situation.live, result)
+
+
+def refusal_of_dry_run(error: ToolError, target: ObjectRef) -> Refused | Unreadable:
     """What the server's answer to a dry run means.  A server that gives none has refused nothing: it is unreadable."""
     match error:
         case Blocked():
             seconds = error.delay.total_seconds() if error.delay is not None else 10.0
-            return Refused(code=ReasonCode.PDB_BLOCKED, reason=str(error), retry_after_seconds=seconds)
+            return Refused(code=ReasonCode.PDB_BLOCKED, reason=words(error), retry_after_seconds=seconds)
         case Transient():
             delay = error.delay.total_seconds() if error.delay is not None else RETRY_AFTER
-            return Unreadable(str(error), retry_after=delay)
+            return Unreadable(words(error), retry_after=delay)
         case NotFound():
-            return Refused(code=ReasonCode.TARGET_GONE, reason=str(error))
+            return Refused(code=ReasonCode.TARGET_GONE, reason=words(error))
         case Denied():
-            return Refused(code=ReasonCode.API_FORBIDDEN, reason=str(error))
+            code, reason = denial(error, target, ReasonCode.API_FORBIDDEN)
+            return Refused(code=code, reason=reason)
         case _:
-            return Refused(code=ReasonCode.DRY_RUN_REFUSED, reason=str(error))
+            return Refused(code=ReasonCode.DRY_RUN_REFUSED, reason=words(error))
 
 
 def _no(code: ReasonCode, reason: str) -> Refused:

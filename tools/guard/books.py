@@ -13,8 +13,8 @@ from typing import Final, TypeVar
 from tools.clock import Clock
 from tools.cluster.resources import WriteRequest
 from tools.executors.base import Situation
-from tools.executors.inverse import Inverse
-from tools.guard.intents import describe, remember, uid_of
+from tools.executors.inverse import AnyInverse
+from tools.guard.intents import describe, life_of, remember
 from tools.guard.orders import Order, Ready, undo_id_of
 from tools.guard.ports import LedgerPort
 from tools.guard.verdict import ReasonCode, Refused
@@ -167,7 +167,7 @@ class Books:
             tool=order.action.tool,
             arguments=order.action.model_dump(mode="json"),
             target=order.action.target,
-            target_uid=uid_of(ready.situation.live),
+            target_uid=life_of(order.action.target, ready.situation.live),
             owner_uid=order.owner_uid,
             owner=order.owner,
             origin=order.origin,
@@ -178,13 +178,13 @@ class Books:
         )
 
     def intent_to_undo(
-        self, undone: Intent, inverse: Inverse, request: WriteRequest, live: JsonObject, result: JsonObject
+        self, undone: Intent, inverse: AnyInverse, request: WriteRequest, live: JsonObject, result: JsonObject | None
     ) -> Intent:
         """The intent to take another one back."""
         return undone.model_copy(
             update={
                 "action_id": undo_id_of(undone.action_id),
-                "target_uid": inverse.uid,
+                "target_uid": life_of(inverse.target, live),
                 "request": describe(request),
                 "before": remember(Situation(live), result),
                 "inverse": None,

@@ -2,19 +2,21 @@
 
 The rule: only what the server manages by itself is left out (status, managedFields, resourceVersion, generation) and
 our own marks on the object.  Anything else that differs is a change, whoever makes it: a mutating webhook that adds a
-container is seen here.
+container is seen here.  Values are as they are; whoever shows them takes them through `redacted`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from tools.executors.base import OWN_PREFIX
 from tools.executors.compare import same, without_nulls
-from tools.executors.patch import pointer, split
-from tools.jsontypes import JsonObject, JsonValue
+from tools.executors.patch import find, pointer, split
+from tools.jsontypes import JsonObject, JsonValue, dig_str
+from tools.redact import REDACTED, excerpt, is_secret_name, redact_value
 
 _MANAGED: Final = frozenset(
     {
@@ -27,6 +29,7 @@ _MANAGED: Final = frozenset(
     }
 )
 _ANNOTATIONS: Final = ("metadata", "annotations")
+_FLAG: Final = re.compile(r"^--?[\w-]+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,48 @@ def outside(changes: Iterable[Change], declared: Iterable[str]) -> tuple[Change,
     """The changes that lie under none of the `declared` pointers; `*` in a pointer stands for any one segment."""
     allowed = [split(path) for path in declared]
     return tuple(c for c in changes if not any(_covers(prefix, split(c.path)) for prefix in allowed))
+
+
+def redacted(changes: Iterable[Change], *documents: JsonObject) -> tuple[Change, ...]:
+    """The same changes without what looks like a secret, by its form or by its name.
+
+    `documents` are the objects that were compared: they tell of which variable `.../env/2/value` is the value.
+    """
+    return tuple(
+        Change(c.path, _hidden(name, c.before), _hidden(name, c.after))
+        for c in changes
+        for name in (_name_of(split(c.path), documents),)
+    )
+
+
+def _name_of(path: tuple[str, ...], documents: tuple[JsonObject, ...]) -> str:
+    """What the value at `path` is called: its key, the variable it belongs to, the flag before it."""
+    *above, last = path or ("",)
+    for document in documents:
+        there, holder = find(document, pointer(*above))
+        if last == "value" and isinstance(holder, dict):
+            return dig_str(holder, "name") or last
+        if there and isinstance(holder, list) and last.isdecimal():
+            return _flag_before(holder, int(last))
+    return last
+
+
+def _flag_before(items: list[JsonValue], index: int) -> str:
+    before = items[index - 1] if 0 < index <= len(items) else None
+    return before if isinstance(before, str) and _FLAG.match(before) else ""
+
+
+def _hidden(name: str, value: JsonValue) -> JsonValue:
+    if isinstance(value, dict):
+        called = dig_str(value, "name") if "value" in value else ""
+        return {key: _hidden(called or key if key == "value" else key, item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_hidden(_flag_before(value, i) or name, item) for i, item in enumerate(value)]
+    if isinstance(value, str):
+        return redact_value(name, value)
+    return (
+        REDACTED if isinstance(value, int | float) and not isinstance(value, bool) and is_secret_name(name) else value
+    )
 
 
 def _walk(path: tuple[str, ...], before: JsonValue, after: JsonValue, found: list[Change]) -> None:
@@ -81,5 +126,4 @@ def _covers(prefix: tuple[str, ...], path: tuple[str, ...]) -> bool:
 
 
 def _show(value: JsonValue) -> str:
-    text = "nothing" if value is None else str(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return "nothing" if value is None else excerpt(str(value), 80)

@@ -25,9 +25,11 @@ from tools.clock import Clock
 from tools.cluster.client import Blocked
 from tools.errors import Conflict, Denied, Invalid, NotAllowed, NotFound, Transient
 from tools.executors.base import Applied, Executor, Mark
+from tools.executors.inverse import Inverse
 from tools.guard.assess import TRIES, Assessor, Backoff, Shown
 from tools.guard.books import Books, BooksClosed
 from tools.guard.checks.rollout import LOOK_AGAIN
+from tools.guard.denials import denial, words
 from tools.guard.intents import inverse_of, recall
 from tools.guard.observe import RETRY_AFTER, Observer
 from tools.guard.orders import Acted, Again, Assessment, Order, Outcome, Ready, Undoing, Unknown
@@ -157,7 +159,7 @@ class Door:
         if isinstance(after, Unreadable):
             return _no("post", ReasonCode.INPUT_UNREADABLE, f"Could not read {action.target}: {after.reason}")
         inverse = inverse_of(found.intent)
-        foreign = inverse.foreign(after.live) if inverse is not None else ()
+        foreign = inverse.foreign(after.live) if isinstance(inverse, Inverse) else ()
         if foreign:
             return _no(
                 "post", ReasonCode.VERIFY_FAILED, f"{action.target}: {', '.join(foreign)} is not as we wrote it."
@@ -186,6 +188,9 @@ class Door:
             refused = _mode_refusal(order, found.ready)
             if refused is not None:
                 return refused
+            if found.ready.is_early:
+                reason = f"{order.action.target} is still there; the step that removes it comes first."
+                return _no("door", ReasonCode.TARGET_EXISTS, reason)
             outcome = await self._commit(order, found, previous)
             if outcome is not None:
                 return outcome
@@ -231,7 +236,7 @@ class Door:
         """Make it durable, call once, make the outcome durable.  None when somebody else wrote in between."""
         intent = self._books.intent_to_act(order, shown.ready, shown.effect, self._policy.hash)
         if previous is not None:
-            if previous.intent.inverse != intent.inverse:
+            if inverse_of(previous.intent) != shown.ready.inverse:
                 reason = f"{order.action.target} is not as it was at the first try; plan again."
                 return _no("door", ReasonCode.TARGET_CHANGED, reason)
             intent = previous.intent
@@ -305,7 +310,8 @@ def _again_if_passing(refused: Refused) -> Refused | Again:
     if seconds is None:
         return refused
     is_unread = refused.code in {ReasonCode.INPUT_UNREADABLE, ReasonCode.TARGET_CHANGED}
-    is_unobserved = refused.code is ReasonCode.ROLLOUT_IN_PROGRESS and seconds <= LOOK_AGAIN
+    is_passing = refused.code in {ReasonCode.ROLLOUT_IN_PROGRESS, ReasonCode.TARGET_DELETING}
+    is_unobserved = is_passing and seconds <= LOOK_AGAIN
     return Again(delay_seconds=seconds, error=refused.reason) if is_unread or is_unobserved else refused
 
 
@@ -331,14 +337,17 @@ def _refusal_of_call(intent: Intent, error: Exception) -> Refused | None:
     match error:
         case Blocked(delay=delay):
             seconds = delay.total_seconds() if delay is not None else 10.0
-            reason = f"{what}: a disruption budget does not allow it now. {error}"
+            reason = f"{what}: a disruption budget does not allow it now. {words(error)}"
             return Refused(code=ReasonCode.PDB_BLOCKED, reason=reason, check="call", retry_after_seconds=seconds)
         case NotFound():
-            return _no("call", ReasonCode.TARGET_GONE, f"{intent.target} was gone when the call came: {error}")
+            return _no("call", ReasonCode.TARGET_GONE, f"{intent.target} was gone when the call came: {words(error)}")
         case Conflict():
-            return _no("call", ReasonCode.TARGET_CHANGED, f"{intent.target} was written by somebody else: {error}")
+            return _no(
+                "call", ReasonCode.TARGET_CHANGED, f"{intent.target} was written by somebody else: {words(error)}"
+            )
         case NotAllowed() | Denied() | Invalid():
-            return _no("call", ReasonCode.API_FORBIDDEN, f"{what}: {error}")
+            code, reason = denial(error, intent.target, ReasonCode.API_FORBIDDEN)
+            return _no("call", code, f"{what}: {reason}")
         case _:
             return None
 

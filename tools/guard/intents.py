@@ -1,19 +1,20 @@
 """What an intent says of the world before and after its write, for whoever comes after a crash.
 
-`Intent.before` holds the target's identity and versions, what the executor decided on, and the generation that the dry
-run showed the write to leave: the write is fenced by the version, so the real one leaves the same.
+`Intent.before` holds the target's identity and versions, what the executor decided on, and the generation and content
+that the dry run showed the write to leave: the write is fenced by the version, so the real one leaves the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tools.cluster.documents import content_of
 from tools.cluster.resources import WriteRequest
 from tools.executors.base import Situation
-from tools.executors.inverse import Inverse
+from tools.executors.inverse import INVERSES, AnyInverse
 from tools.jsontypes import JsonObject, dig, dig_int, dig_object, dig_str
 from tools.ledger.records import ActionRecord, ActionState, Intent
-from tools.refs import PlanId
+from tools.refs import ObjectRef, PlanId, absent_uid
 
 _KEPT = ("name", "namespace", "uid", "resourceVersion", "generation")
 
@@ -26,6 +27,7 @@ def remember(situation: Situation, result: JsonObject | None) -> JsonObject:
         "live": live,
         "support": situation.support,
         "generation_after": None if result is None else dig_int(result, "metadata", "generation"),
+        "content_after": None if result is None else content_of(result),
     }
 
 
@@ -36,10 +38,19 @@ def recall(before: JsonObject) -> Situation:
 
 def generation_after(history: Sequence[ActionRecord], plan_id: PlanId, uid: str) -> int | None:
     """The generation that the plan's newest applied write left on that object; None when it made none there."""
+    return dig_int(_newest_before(history, plan_id, uid), "generation_after")
+
+
+def content_after(history: Sequence[ActionRecord], plan_id: PlanId, uid: str) -> str | None:
+    """The same for `documents.content_of`, which tells where no generation is counted."""
+    return dig_str(_newest_before(history, plan_id, uid), "content_after") or None
+
+
+def _newest_before(history: Sequence[ActionRecord], plan_id: PlanId, uid: str) -> JsonObject:
     for record in reversed(history):
         if (record.intent.plan_id, record.intent.target_uid, record.state) == (plan_id, uid, ActionState.APPLIED):
-            return dig_int(record.intent.before, "generation_after")
-    return None
+            return record.intent.before
+    return {}
 
 
 def describe(request: WriteRequest) -> JsonObject:
@@ -53,14 +64,19 @@ def describe(request: WriteRequest) -> JsonObject:
     }
 
 
-def inverse_of(intent: Intent) -> Inverse | None:
+def inverse_of(intent: Intent) -> AnyInverse | None:
     """The recorded way back; None when a controller restores, or nothing can.
 
     Raises pydantic.ValidationError for a record that no version of this program wrote.
     """
-    return None if intent.inverse is None else Inverse.model_validate(intent.inverse)
+    return None if intent.inverse is None else INVERSES.validate_python(intent.inverse)
 
 
 def uid_of(live: JsonObject) -> str:
     """`metadata.uid`."""
     return dig_str(live, "metadata", "uid")
+
+
+def life_of(ref: ObjectRef, live: JsonObject) -> str:
+    """The uid, or what stands for it while the object is not there."""
+    return uid_of(live) or absent_uid(ref)

@@ -15,12 +15,13 @@ from typing import Final, TypeGuard, TypeVar
 from tools.cluster.client import AccessQuestion
 from tools.cluster.resources import HPA, KNOWN, NAMESPACE, REPLICA_SET, Resource
 from tools.errors import NotFound, ToolError, Transient
-from tools.executors.base import Situation
-from tools.executors.kubernetes.workload import SCALED_OBJECT
+from tools.executors.base import Earlier, Situation
+from tools.executors.kubernetes.common import WORKLOADS
+from tools.executors.kubernetes.replicas import SCALED_OBJECT
 from tools.guard.ports import ClusterPort, LedgerPort
 from tools.guard.world import AnyExecutor, Counts, Missing, Unreadable, World
 from tools.jsontypes import JsonObject, dig_str
-from tools.ledger.records import ActionRecord, PlanStart
+from tools.ledger.records import ActionRecord, ActionState, PlanStart
 from tools.refs import ObjectRef
 
 RETRY_AFTER: Final = 1.0
@@ -72,6 +73,8 @@ class Observer:
             self._permitted(world, executor),
             self.books(world),
         )
+        if isinstance(situation, Situation):
+            situation = _recalled(world, executor, situation, books)
         owner = await self._owner(world, situation)
         return replace(
             books, situation=situation, namespace=namespace, autoscalers=autoscalers, permitted=permitted, owner=owner
@@ -83,7 +86,10 @@ class Observer:
         read = executor.read(world.order.action, self._cluster)
 
         def accept(answer: object) -> Situation:
-            if not isinstance(answer, Situation) or not _is_named(answer.live, target.name):
+            if not isinstance(answer, Situation):
+                raise _Garbage
+            is_to_be_made = executor.creates and not answer.live
+            if not is_to_be_made and not _is_named(answer.live, target.name):
                 raise _Garbage
             return answer
 
@@ -144,19 +150,25 @@ class Observer:
         return await self.live(world.order.owner)
 
     async def _namespace(self, world: World) -> JsonObject | Missing | Unreadable:
-        name = world.order.action.target.namespace or ""
+        name = world.order.action.target.namespace
+        if name is None:
+            return Unreadable("the target is in no namespace")
         return await attempt(self._cluster.get(NAMESPACE, name), _named(name), f"namespace {name}")
 
     async def _permitted(self, world: World, executor: AnyExecutor) -> bool | Unreadable:
-        """Ask for every right the call needs on this very object."""
+        """Ask for every right the call and its undoing need on this very object.
+
+        Who makes an object names it in the body, which no role looks at: a right to create has no name.
+        """
         target = world.order.action.target
         needed = [p for p in executor.permissions if p.resource.kind == target.kind]
         if not needed:
             return Unreadable(f"{world.order.action.tool} names no right for a {target.kind}")
         for right in needed:
             resource = right.resource
+            name = "" if right.verb == "create" and not right.subresource else target.name
             question = AccessQuestion(
-                right.verb, resource.group, resource.plural, right.subresource, target.namespace, target.name
+                right.verb, resource.group, resource.plural, right.subresource, target.namespace, name
             )
             answer = await attempt(self._cluster.can_i(question), _yes_or_no, "the access review")
             if answer is not True:
@@ -165,7 +177,7 @@ class Observer:
 
     async def _autoscalers(self, world: World, executor: AnyExecutor) -> tuple[JsonObject, ...] | Unreadable:
         """Everything in the namespace that may own a replica count.  A cluster without KEDA has no ScaledObjects."""
-        if not executor.moves_replicas:
+        if not executor.moves_replicas or world.order.action.target.kind not in WORKLOADS:
             return ()
         namespace = world.order.action.target.namespace or ""
         found: list[JsonObject] = []
@@ -177,6 +189,20 @@ class Observer:
                 return _present(listed)
             found += [{"kind": resource.kind, **item} for item in listed]
         return tuple(found)
+
+
+def _recalled(world: World, executor: AnyExecutor, situation: Situation, books: World) -> Situation | Unreadable:
+    """The situation with what this very plan wrote before; of an unreadable history nothing: other checks refuse it."""
+    history = books.history if isinstance(books.history, tuple) else ()
+    earlier = [
+        Earlier(r.intent.tool, r.intent.target, r.intent.inverse or {})
+        for r in history
+        if (r.intent.plan_id, r.state, r.intent.undoes) == (world.order.plan_id, ActionState.APPLIED, None)
+    ]
+    try:
+        return executor.recall(world.order.action, situation, earlier)
+    except Exception as error:  # noqa: BLE001 - an unreadable input is a no, whatever broke it
+        return Unreadable(f"{type(error).__name__}: {error}")
 
 
 def _present(value: T | Missing | Unreadable) -> T | Unreadable:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tools.cluster.resources import WriteRequest
 from tools.executors.base import Action, InverseKind, Situation
-from tools.executors.inverse import Inverse
+from tools.executors.inverse import AnyInverse
 from tools.guard.diff import Change
 from tools.guard.policy import Mode
 from tools.guard.verdict import Refused
@@ -28,8 +28,9 @@ class OrderContext:
     `scope` is the set of objects an action of this incident may name, pinned when the evidence was read; `pin` is the
     target as it was diagnosed (None: the one in `scope`).  `owner` is the root owner the incident is about.  `approved`
     says that a person agreed to exactly this plan under this policy.  `reverses_rollout` says that the failing pods
-    belong to the revision being rolled out and that this action takes it back.  `attempted` holds `Action.digest` of
-    what was carried out in this incident and did not heal.
+    belong to the revision being rolled out and that this action takes it back.  `shows_failure` says that something
+    fails by the signals of this incident, and not merely that an object differs or is gone.  `attempted` holds
+    `Action.digest` of what was carried out in this incident and did not heal.
     """
 
     incident_id: IncidentId
@@ -43,6 +44,7 @@ class OrderContext:
     origin: str
     approved: bool = False
     reverses_rollout: bool = False
+    shows_failure: bool = False
     attempted: frozenset[str] = frozenset()
 
     def order(self, action: Action) -> Order:
@@ -76,16 +78,19 @@ def undo_id_of(action_id: ActionId) -> ActionId:
 class Ready:
     """Every check passed.  Nothing was written; `request` is what would be sent and `diff` what it would change.
 
-    `mode` is observe, approve or auto, with annotations and `approval_reasons` already counted in.
+    Values in `diff` that look like a secret are hidden.  `mode` is observe, approve or auto, with annotations and
+    `approval_reasons` already counted in.
     """
 
     mode: Mode
     approval_reasons: tuple[str, ...]
     request: WriteRequest
     diff: tuple[Change, ...]
-    inverse: Inverse | None
+    inverse: AnyInverse | None
     inverse_kind: InverseKind
     situation: Situation
+    is_early: bool = False
+    """An earlier step of the plan has to make room first: the bytes were shown, and the door does not send them yet."""
     kind: Literal["ready"] = "ready"
 
 

@@ -9,16 +9,20 @@
       "team-*":
         mode: auto
         actions: {scale_workload: approve}
+        trusted_edits: [set_service] # edits that need no person here although nobody has seen them work
+    image_registries: ["registry.example/shop"]   # where set_image may take images from; none is left out
+    cluster_mode: approve            # what is in no namespace (nodes): off | observe | approve, never auto
     protected:
       namespaces: ["vault", "db-*"]
-      objects: ["shop/Deployment/payments"]
+      objects: ["shop/Deployment/payments", "Node/db-*"]
     limits:
       cooldown_seconds: 300
       plans: {namespace: {count: 2, seconds: 60}}
 
 The rules: no file means observe everywhere; a key that is not known, a key given twice or a value out of range is an
-error that names its line; what is always protected cannot be opened by any file.  Numbers left out have the defaults
-below.  A policy is a value: its hash is in every record and every approval is bound to it.
+error that names its line; what is always protected cannot be opened by any file.  What is in no namespace waits for a
+person at the least, since it is everybody's: left out, `cluster_mode` is the default, approve at most.  Numbers left
+out have the defaults below.  A policy is a value: its hash is in every record and every approval is bound to it.
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ from typing import Annotated, Final, Literal, TypeGuard
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from tools.errors import Permanent
+from tools.executors.models.edit import EditName
 from tools.guard.policyfile import Located, PolicySyntax, read_yaml
 from tools.jsontypes import JsonObject, digest
 from tools.refs import ObjectRef
@@ -41,7 +46,10 @@ ALWAYS_PROTECTED: Final = ("kube-system", "kube-public", "kube-node-lease", "ope
 MODE_ANNOTATION: Final = "selfheal.dev/mode"
 
 _NAMESPACE_GLOB: Final = r"^[a-z0-9*?]([-a-z0-9*?]{0,61}[a-z0-9*?])?$"
-_OBJECT_GLOB: Final = r"^[-a-z0-9.*?]+/[A-Za-z*]+/[-a-z0-9.*?]+$"
+_OBJECT_GLOB: Final = r"^([-a-z0-9.*?]+/)?[A-Za-z*]+/[-a-z0-9.*?]+$"
+_REGISTRY: Final = (
+    r"^(localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+|[A-Za-z0-9-]+:[0-9]{1,5})(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$"
+)
 
 
 class PolicyError(Permanent):
@@ -107,6 +115,10 @@ class Limits(_Part):
     """Between the plans of two incidents about one owner."""
     resources_factor: int = Field(default=4, ge=1, le=16)
     """How many times the present value `set_resources` may set."""
+    storage_factor: int = Field(default=2, ge=1, le=10)
+    """How many times the present size `expand_pvc` may ask for."""
+    autoscaler_factor: int = Field(default=2, ge=1, le=10)
+    """How many times the present bound `set_hpa_bounds` may set."""
     plans: PlanBudgets = PlanBudgets()
 
 
@@ -115,6 +127,8 @@ class NamespaceRule(_Part):
 
     mode: Mode
     actions: Mapping[str, Mode] = Field(default_factory=dict[str, Mode])
+    trusted_edits: tuple[EditName, ...] = ()
+    """Edits that the mode alone decides about.  Left out, each waits for a person: nobody has seen its value work."""
 
     def mode_for(self, action: str) -> Mode:
         """Off is off for every action."""
@@ -122,7 +136,7 @@ class NamespaceRule(_Part):
 
 
 class Protected(_Part):
-    """Namespaces and objects (`NAMESPACE/KIND/NAME`) that are never written, as globs."""
+    """Namespaces and objects (`NAMESPACE/KIND/NAME`, `KIND/NAME` in no namespace) that are never written, as globs."""
 
     namespaces: tuple[Annotated[str, Field(pattern=_NAMESPACE_GLOB)], ...] = ()
     objects: tuple[Annotated[str, Field(pattern=_OBJECT_GLOB)], ...] = ()
@@ -138,6 +152,10 @@ class Policy(_Part):
     namespaces: Mapping[Annotated[str, Field(pattern=_NAMESPACE_GLOB)], NamespaceRule] = Field(
         default_factory=dict[str, NamespaceRule]
     )
+    cluster_mode: Mode | None = None
+    """The mode of what is in no namespace; None is `default`, approve at most.  Auto is refused."""
+    image_registries: tuple[Annotated[str, Field(pattern=_REGISTRY, max_length=200)], ...] = ()
+    """Hosts, with a port or a path below them if wanted, that `set_image` may take images from."""
     protected: Protected = Protected()
     limits: Limits = Limits()
     cap: Mode = Mode.AUTO
@@ -151,6 +169,13 @@ class Policy(_Part):
             return value
         return {key: {"mode": item} if isinstance(item, str) else item for key, item in value.items()}
 
+    @field_validator("cluster_mode")
+    @classmethod
+    def _never_auto(cls, value: Mode | None) -> Mode | None:
+        if value is Mode.AUTO:
+            raise ValueError("auto is not accepted: what is in no namespace needs a person; write approve")
+        return value
+
     @property
     def hash(self) -> str:
         """One string for everything the policy says; comments and order in the file do not matter."""
@@ -162,10 +187,16 @@ class Policy(_Part):
         return self.model_copy(update={"cap": strictest(self.cap, Mode.OBSERVE)})
 
     def mode_for(self, namespace: str, action: str) -> Mode:
-        """What the file says about `action` in `namespace`; annotations on objects may only make it stricter."""
+        """What the file says about `action` in `namespace`; annotations on objects may only make it stricter.
+
+        The empty namespace stands for what is in none.
+        """
+        return strictest(self._mode_of(namespace, action), self.actions.get(action, Mode.AUTO), self.cap)
+
+    def trusts(self, namespace: str, action: str) -> bool:
+        """Whether an edit that asks a person by default does not in `namespace`; rules of one rank must all say so."""
         rules = self._most_specific(namespace)
-        here = strictest(*(rule.mode_for(action) for rule in rules)) if rules else self.default
-        return strictest(here, self.actions.get(action, Mode.AUTO), self.cap)
+        return bool(rules) and all(action in rule.trusted_edits for rule in rules)
 
     def protects_namespace(self, namespace: str, own_namespace: str | None = None) -> bool:
         """Whether nothing may be written there, whatever the rest of the file says."""
@@ -180,6 +211,12 @@ class Policy(_Part):
         """The protected namespaces that have a plain name, for the transport's own list."""
         names = {*ALWAYS_PROTECTED, *self.protected.namespaces} | ({own_namespace} if own_namespace else set[str]())
         return frozenset(name for name in names if not _is_glob(name))
+
+    def _mode_of(self, namespace: str, action: str) -> Mode:
+        if not namespace:
+            return strictest(self.default if self.cluster_mode is None else self.cluster_mode, Mode.APPROVE)
+        rules = self._most_specific(namespace)
+        return strictest(*(rule.mode_for(action) for rule in rules)) if rules else self.default
 
     def _most_specific(self, namespace: str) -> list[NamespaceRule]:
         if namespace in self.namespaces:

@@ -12,14 +12,14 @@ from typing import Final
 from pydantic import ValidationError
 
 from tools.clock import Clock
-from tools.errors import Conflict, ToolError, Transient
+from tools.errors import Conflict, NotFound, ToolError, Transient
 from tools.executors.base import Applied, InverseKind, Mark
-from tools.executors.inverse import Inverse
-from tools.executors.kubernetes.common import mark_of
+from tools.executors.inverse import AnyInverse
+from tools.guard.aftermath import Standing, account_of, beyond, find_out, request_of
 from tools.guard.assess import TRIES, Backoff
 from tools.guard.books import Books
-from tools.guard.diff import diff, outside
-from tools.guard.intents import inverse_of, uid_of
+from tools.guard.denials import denial, words
+from tools.guard.intents import inverse_of
 from tools.guard.observe import RETRY_AFTER, Observer, resource_of
 from tools.guard.orders import Again, Undoing, UndoneBy, undo_id_of
 from tools.guard.readback import ReadBack
@@ -28,6 +28,7 @@ from tools.guard.wire import Wire
 from tools.guard.world import AnyExecutor, Missing, Unreadable
 from tools.jsontypes import JsonObject, dig_str
 from tools.ledger.records import ActionRecord, ActionState, Intent
+from tools.refs import ObjectRef
 
 _OPEN: Final = frozenset({ActionState.INTENDED, ActionState.UNKNOWN})
 
@@ -108,59 +109,57 @@ class Undoer:
         sentence = f"There is nothing to take back: a controller restores by itself what {intent.tool} did."
         return UndoneBy(by="controller", sentence=sentence)
 
-    async def _once(self, intent: Intent, inverse: Inverse) -> Undoing | None:
+    async def _once(self, intent: Intent, inverse: AnyInverse) -> Undoing | None:
         """One try; None when somebody else wrote in between."""
-        live = await self._observer.live(intent.target)
-        if isinstance(live, Missing):
-            return no(ReasonCode.TARGET_GONE, f"{intent.target} does not exist any more.")
-        if isinstance(live, Unreadable):
-            if live.retry_after is not None:
-                return Again(delay_seconds=live.retry_after, error=live.reason)
-            return no(ReasonCode.INPUT_UNREADABLE, f"Could not read {intent.target}: {live.reason}")
-        if uid_of(live) != inverse.uid:
-            return no(ReasonCode.TARGET_UID_MISMATCH, f"{intent.target} is another object than the one we changed.")
-        earlier = await self._books.find(undo_id_of(intent.action_id))
-        if mark_of(live) == undo_id_of(intent.action_id) or inverse.is_restored(live):
+        found = await self._observer.live(intent.target)
+        if isinstance(found, Unreadable):
+            if found.retry_after is not None:
+                return Again(delay_seconds=found.retry_after, error=found.reason)
+            return no(ReasonCode.INPUT_UNREADABLE, f"Could not read {intent.target}: {found.reason}")
+        live: JsonObject = {} if isinstance(found, Missing) else found
+        undo_id = undo_id_of(intent.action_id)
+        earlier = await self._books.find(undo_id)
+        finding = find_out(inverse, live, undo_id)
+        if isinstance(finding, Refused | Again):
+            return finding
+        if finding is Standing.UNDONE:
             return await self._already_undone(intent, earlier)
-        foreign = inverse.foreign(live)
-        if foreign:
-            what = f"Somebody changed {', '.join(foreign)} of {intent.target} after us; undoing would overwrite that."
-            return no(ReasonCode.ROLLBACK_CONFLICT, what)
-        return await self._swap(intent, inverse, live, earlier)
+        return await self._take_back(intent, inverse, live, earlier)
 
-    async def _swap(
-        self, intent: Intent, inverse: Inverse, live: JsonObject, earlier: ActionRecord | None
+    async def _take_back(
+        self, intent: Intent, inverse: AnyInverse, live: JsonObject, earlier: ActionRecord | None
     ) -> Undoing | None:
-        """Pause, dry run, intent, call, outcome.  None on a conflict."""
+        """Pause, dry run, intent, call, outcome.  None when somebody else wrote in between."""
         until = await self._books.paused_until(intent.target.namespace or "")
         if until is not None and until > self._clock.now():
             return no(ReasonCode.PAUSED, f"An operator paused acting here until {until.isoformat()}.")
         resource = resource_of(intent.target)
         if resource is None:
             return no(ReasonCode.UNDO_IMPOSSIBLE, f"selfheal does not write a {intent.target.kind}.")
-        request = inverse.request(resource, live, Mark(undo_id_of(intent.action_id), intent.incident_id))
+        request = request_of(inverse, resource, live, Mark(undo_id_of(intent.action_id), intent.incident_id))
         try:
             result = await self._wire.show(request)
-        except Conflict:
+        except (Conflict, NotFound):
             return None
         except ToolError as error:
-            return _said(error)
-        wrong = _beyond(inverse, live, result)
+            return _said(error, intent.target)
+        wrong = beyond(inverse, live, result)
         if wrong:
             if await self._moved(intent, live):
                 return None  # the difference may be somebody else's: a Deployment's controller counts its revisions
             return no(ReasonCode.DIFF_OUT_OF_BOUNDS, f"Undoing {intent.tool} on {intent.target}: {wrong}.")
-        undoing = self._books.intent_to_undo(intent, inverse, request, live, result)
+        left = None if request.verb == "delete" else result
+        undoing = self._books.intent_to_undo(intent, inverse, request, live, left)
         committed = await self._books.intend(undoing if earlier is None else earlier.intent)
         try:
             answer = await self._wire.send(request, committed)
-        except Conflict:
+        except (Conflict, NotFound):
             return None  # the next read tells a foreign change from a status update, and our own lost try from both
         except ToolError as error:
-            return _said(error)
+            return _said(error, intent.target)
         except Exception as error:  # noqa: BLE001 - it may have happened: the next try reads before it does anything
             return Again(delay_seconds=RETRY_AFTER, error=f"{type(error).__name__}: {error}")
-        sentence = f"Took back {intent.tool} on {intent.target}: {len(inverse.fields)} field(s) restored."
+        sentence = f"Took back {intent.tool} on {intent.target}: {account_of(inverse, answer.object)}."
         await self._books.conclude(committed.intent, ActionState.APPLIED, sentence, audit_id=answer.audit_id)
         await self._books.mark_undone(intent.action_id)
         return UndoneBy(by="inverse", sentence=sentence)
@@ -188,17 +187,9 @@ def no(code: ReasonCode, reason: str) -> Refused:
     return Refused(code=code, reason=reason, check="undo")
 
 
-def _beyond(inverse: Inverse, live: JsonObject, result: JsonObject) -> str:
-    """What the dry run shows beyond the restoration, in words; empty when it restores exactly."""
-    excess = outside(diff(live, result), [field.path for field in inverse.fields])
-    if excess:
-        return "; ".join(str(change) for change in excess[:3])
-    return "" if inverse.is_restored(result) else "the fields would not be as they were"
-
-
-def _said(error: ToolError) -> Undoing:
+def _said(error: ToolError, target: ObjectRef) -> Undoing:
     """What an error of a call means for the undoing; transient ones are read back by the next try."""
     if isinstance(error, Transient):
         delay = error.delay.total_seconds() if error.delay is not None else RETRY_AFTER
-        return Again(delay_seconds=delay, error=str(error))
-    return no(ReasonCode.API_FORBIDDEN, str(error))
+        return Again(delay_seconds=delay, error=words(error))
+    return no(*denial(error, target, ReasonCode.API_FORBIDDEN))

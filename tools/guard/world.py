@@ -113,6 +113,15 @@ def known(value: T | Missing | Unreadable, what: str) -> T:
     return value
 
 
+def subject_of(world: World) -> JsonObject:
+    """The manifest by which owner, mode and protection of the target are told: as it stands, or as it is to be made.
+
+    Raises CannotTell when it was not read.
+    """
+    situation = known(world.situation, f"{world.order.action.target}")
+    return situation.live if world.executor is None else world.executor.subject(world.order.action, situation)
+
+
 def no(code: ReasonCode, reason: str, *, retry_after: float | None = None) -> Refused:
     """A refusal; the guard adds which check said it."""
     return Refused(code=code, reason=reason, retry_after_seconds=retry_after)

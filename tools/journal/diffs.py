@@ -89,12 +89,12 @@ def _walk(path: str, now: JsonValue, then: JsonValue, name: str) -> Iterator[Cha
     elif (keyed := _keyed(path, now, then)) is not None:
         yield from _walk_object(path, *keyed, is_list=True)
     else:
-        yield _change(path, _hidden(now, name), _hidden(then, name))
+        yield change(path, hidden(now, name), hidden(then, name))
 
 
 def _walk_object(path: str, now: JsonObject, then: JsonObject, *, is_list: bool = False) -> Iterator[Change]:
     for key in sorted({*now, *then}):
-        below = _join(path, key, is_list=is_list)
+        below = join(path, key, is_list=is_list)
         one, other = now.get(key), then.get(key)
         if isinstance(one, dict | None) and isinstance(other, dict | None) and key not in _KEYS and not is_list:
             yield from _walk(below, one or {}, other or {}, "")
@@ -126,19 +126,20 @@ def _keyed(path: str, now: JsonValue, then: JsonValue) -> tuple[JsonObject, Json
     return sides[0], sides[1]
 
 
-def _join(path: str, key: str, *, is_list: bool) -> str:
+def join(path: str, key: str, *, is_list: bool) -> str:
+    """One step further down: `.key` where that is plain, `[key]` for list items and odd keys."""
     if is_list or not _PLAIN.match(key):
         return f"{path}[{key}]"
     return f"{path}.{key}" if path else key
 
 
-def _hidden(value: JsonValue, variable: str) -> JsonValue:
+def hidden(value: JsonValue, variable: str) -> JsonValue:
     """The value with what is secret in it by structure: variables by their names, flags by theirs."""
     if variable and isinstance(value, str) and value and is_secret_name(variable):
         return REDACTED
     if isinstance(value, dict):
         name = dig_str(value, "name") if "value" in value else ""
-        return {k: _hidden(v, name if k == "value" else "") for k, v in value.items()}
+        return {k: hidden(v, name if k == "value" else "") for k, v in value.items()}
     if isinstance(value, list):
         return [_hide_after_flag(value, i) for i in range(len(value))]
     return value
@@ -150,10 +151,11 @@ def _hide_after_flag(items: list[JsonValue], index: int) -> JsonValue:
     follows = isinstance(before, str) and _SECRET_FLAG.match(before) and is_secret_name(before)
     if follows and isinstance(item, str) and not item.startswith("-"):
         return REDACTED
-    return _hidden(item, "")
+    return hidden(item, "")
 
 
-def _change(path: str, now: JsonValue, then: JsonValue) -> Change:
+def change(path: str, now: JsonValue, then: JsonValue) -> Change:
+    """A change whose values are redacted by pattern and cut; hide what is secret by structure before (`hidden`)."""
     one, other = _text(now), _text(then)
     if max(len(one), len(other)) > VALUE_LIMIT and one and other:
         start = max(0, _shared(one, other) - _CONTEXT)

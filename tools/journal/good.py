@@ -121,6 +121,12 @@ def _candidate(workload: Workload, pods: Sequence[Pod]) -> _Candidate | None:
     return _Candidate(owner, workload.uid, hashes.pop(), max(times) + proving_time(living[0].spec.containers))
 
 
+def healthy_since(workload: Workload, pods: Sequence[Pod]) -> datetime | None:
+    """When the workload as it stands has proved itself, which may be yet to come; None while it is not healthy."""
+    candidate = _candidate(workload, pods)
+    return None if candidate is None else candidate.due
+
+
 def proving_time(containers: Sequence[Container]) -> timedelta:
     """How long a revision must stay healthy: 30 s, or twice what its slowest liveness probe takes to kill."""
     budgets = [

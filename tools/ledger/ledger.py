@@ -5,8 +5,8 @@ waits does not know whether it was committed, but never leaves half of it.  Ever
 `tools.ledger.errors.LedgerError`; then nothing may be sent to a cluster.  Times are timezone-aware and come back in
 UTC; a time without a zone is a ValueError.
 
-Neighbours: `records` are the values; `inbox`, `incidents`, `actions`, `locks`, `audit`, `approvals`, `standing` and
-`pruning` hold the work of each method; `store` runs it; `opening` finds the database.
+Neighbours: `records` are the values; `inbox`, `incidents`, `actions`, `locks`, `audit`, `approvals`, `standing`,
+`versions` and `pruning` hold the work of each method; `store` runs it; `opening` finds the database.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Literal, Self
 
 from tools.jsontypes import JsonObject
-from tools.ledger import actions, approvals, audit, inbox, incidents, locks, pruning, standing
+from tools.ledger import actions, approvals, audit, inbox, incidents, locks, pruning, standing, versions
 from tools.ledger.opening import open_store
 from tools.ledger.records import (
     ActionRecord,
@@ -27,8 +27,10 @@ from tools.ledger.records import (
     InboxEntry,
     IncidentRecord,
     Intent,
+    ObjectVersion,
     Pause,
     PlanStart,
+    Surroundings,
 )
 from tools.ledger.store import Store
 from tools.refs import ActionId, IncidentId, ObjectRef, PlanId
@@ -314,14 +316,48 @@ class Ledger:
         """Lift the pause of a namespace (`standing.EVERYWHERE`: the one of all, no single ones)."""
         await self._store.write(standing.unpause, namespace)
 
+    # Versions of objects
+
+    async def keep_version(self, version: ObjectVersion) -> bool:
+        """Remember a version as good; True when it is a new one.  The same digest again only renews the time.
+
+        Each object keeps the five confirmed last.
+        """
+        return await self._store.write(versions.keep_version, version)
+
+    async def object_versions(self, ref: ObjectRef) -> list[ObjectVersion]:
+        """Good versions of an object, confirmed last first."""
+        return await self._store.read(versions.object_versions, ref)
+
+    async def object_version(self, ref: ObjectRef, digest: str) -> ObjectVersion | None:
+        """The version of this very object with that digest, or None."""
+        return await self._store.read(versions.object_version, ref, digest)
+
+    async def newest_versions(self) -> list[ObjectVersion]:
+        """The good version confirmed last of every object."""
+        return await self._store.read(versions.newest_versions)
+
+    async def versions_in(self, namespace: str) -> list[ObjectVersion]:
+        """Good versions of all objects of a namespace ("": of cluster-scoped ones), confirmed last first."""
+        return await self._store.read(versions.versions_in, namespace)
+
+    async def keep_surroundings(self, good: Surroundings) -> None:
+        """Remember what stood beside a workload when it was well; replaces what was remembered of it."""
+        await self._store.write(versions.keep_surroundings, good)
+
+    async def surroundings(self, owner: ObjectRef) -> Surroundings | None:
+        """What stood beside a workload when it was last well, or None."""
+        return await self._store.read(versions.surroundings, owner)
+
     # Housekeeping
 
     async def prune(self, before: datetime) -> dict[str, int]:
         """Forget what ended before then; how many rows, by table.  Called daily, it bounds the ledger's growth.
 
         Goes: incidents closed before then whose writes are all accounted for, with their requests, plans, actions and
-        approvals; discarded requests; ended locks and pauses; documents put before the oldest incident that stays (and
-        before then); and the front of the audit trail up to the first entry that is younger or whose incident stays.
-        An idempotency key that is forgotten may be used anew.  `before` must lie before every budget's window.
+        approvals; discarded requests; ended locks and pauses; versions of objects that nobody confirmed since then;
+        documents put before the oldest incident that stays (and before then); and the front of the audit trail up to
+        the first entry that is younger or whose incident stays.  An idempotency key that is forgotten may be used anew.
+        `before` must lie before every budget's window.
         """
         return await self._store.write(pruning.prune, before)

@@ -13,7 +13,18 @@ from sqlalchemy import Connection, Select, delete, exists, func, select
 from tools.ledger import audit
 from tools.ledger.columns import utc
 from tools.ledger.records import ActionState, InboxState
-from tools.ledger.schema import ACTIONS, APPROVALS, DOCUMENTS, INBOX, INCIDENTS, LOCKS, PAUSES, PLANS
+from tools.ledger.schema import (
+    ACTIONS,
+    APPROVALS,
+    DOCUMENTS,
+    GOOD_SURROUNDINGS,
+    INBOX,
+    INCIDENTS,
+    LOCKS,
+    OBJECT_VERSIONS,
+    PAUSES,
+    PLANS,
+)
 
 
 def prune(tx: Connection, before: datetime) -> dict[str, int]:
@@ -28,6 +39,8 @@ def prune(tx: Connection, before: datetime) -> dict[str, int]:
     gone[DOCUMENTS.name] = tx.execute(delete(DOCUMENTS).where(DOCUMENTS.c.put_at < _oldest_kept(tx, before))).rowcount
     gone[LOCKS.name] = tx.execute(delete(LOCKS).where(LOCKS.c.expires_at < before)).rowcount
     gone[PAUSES.name] = tx.execute(delete(PAUSES).where(PAUSES.c.until < before)).rowcount
+    for confirmed in (OBJECT_VERSIONS, GOOD_SURROUNDINGS):
+        gone[confirmed.name] = tx.execute(delete(confirmed).where(confirmed.c.confirmed_at < before)).rowcount
     gone["audit"] = audit.prune(tx, before)
     return gone
 

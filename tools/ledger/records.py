@@ -158,6 +158,29 @@ class GoodRevision(Record):
     confirmed_at: datetime
 
 
+class ObjectVersion(Record):
+    """The content of one object as it was while a workload that uses it was verified healthy."""
+
+    ref: ObjectRef
+    digest: str
+    """Of the manifest: what an action names the version by."""
+    manifest: JsonObject
+    """Normalised (see `tools.journal.compare.normal`); never of a Secret."""
+    vouched_by: ObjectRef
+    """The workload that was healthy."""
+    first_confirmed_at: datetime
+    confirmed_at: datetime
+
+
+class Surroundings(Record):
+    """What stood in the way of a workload and did not hurt it: its namespace's quotas, limits and network policies."""
+
+    owner: ObjectRef
+    present: tuple[str, ...]
+    """Uids, sorted."""
+    confirmed_at: datetime
+
+
 class Approval(Record):
     """A question put to a person, and the answer.  It binds one plan under one policy and works once."""
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from tools.ledger.columns import ROW_NUMBER, CanonicalJson, UtcTime
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in `migrations/versions`: what a store must stand at before it is used."""
 
 METADATA = MetaData(
@@ -183,4 +183,28 @@ PAUSES = Table(
     Column("until", UtcTime, nullable=False),
     Column("paused_by", Text, nullable=False),
     Column("paused_at", UtcTime, nullable=False),
+)
+
+OBJECT_VERSIONS = Table(
+    "object_versions",
+    METADATA,
+    Column("kind", Text, primary_key=True),
+    # "" for cluster-scoped objects: a key has no null.
+    Column("namespace", Text, primary_key=True, index=True),
+    Column("name", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("manifest", CanonicalJson, nullable=False),
+    Column("vouched_by", Text, nullable=False),
+    Column("first_confirmed_at", UtcTime, nullable=False),
+    Column("confirmed_at", UtcTime, nullable=False, index=True),
+)
+
+GOOD_SURROUNDINGS = Table(
+    "good_surroundings",
+    METADATA,
+    Column("kind", Text, primary_key=True),
+    Column("namespace", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("present", CanonicalJson, nullable=False),
+    Column("confirmed_at", UtcTime, nullable=False, index=True),
 )

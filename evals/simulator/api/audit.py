@@ -1,7 +1,8 @@
-"""The audit log: every mutating request that came over the wire, with its outcome."""
+"""The audit log: every mutating request that came over the wire, with its outcome; and a short line for every other."""
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,11 +26,26 @@ class AuditEntry:
     field_manager: str
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Any request that was let in: who asked what, reads and dry runs too."""
+
+    time: datetime
+    user: str
+    verb: str
+    resource: str
+    namespace: str
+
+
+_KEPT = 200_000
+
+
 class Audit:
-    """The entries in the order of their answers."""
+    """The entries in the order of their answers; of `requests` the newest."""
 
     def __init__(self) -> None:
         self.entries: list[AuditEntry] = []
+        self.requests: deque[Request] = deque(maxlen=_KEPT)
 
     def add(self, entry: AuditEntry) -> None:
         """Append one."""
@@ -46,3 +62,4 @@ class Audit:
     def clear(self) -> None:
         """Forget all."""
         self.entries.clear()
+        self.requests.clear()

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from evals.simulator.api import admission, crds, deletion, fields, quota, shapes, validation
+from evals.simulator.api import admission, crds, deletion, escalation, fields, quota, shapes, validation
 from evals.simulator.api.defaults import apply_defaults
 from evals.simulator.api.differences import has_new_generation, no_new_finalizers, same, waits
 from evals.simulator.api.errors import ApiError, already_exists, bad_request, conflict, invalid, not_found
@@ -19,6 +19,7 @@ from evals.simulator.api.events import Recorder, accept
 from evals.simulator.api.identity import CONTROLLER, User
 from evals.simulator.api.kinds import Kind, KindTable
 from evals.simulator.api.patches import json_patch, merge
+from evals.simulator.api.rbac import Rbac
 from evals.simulator.api.store import Store
 from evals.simulator.api.strategic import strategic_merge
 from evals.simulator.clock import SimClock
@@ -92,6 +93,7 @@ class Api:
         self.clock = clock
         self.kinds = KindTable()
         self.recorder = Recorder(store)
+        self._rbac = Rbac(store)
         self._toleration_seconds = toleration_seconds
 
     def stamp(self) -> str:
@@ -152,6 +154,7 @@ class Api:
         if self.store.get(kind.key, namespace_of(obj), name) is not None:
             raise already_exists(kind.resource, name)
         quota.check(self.store, kind.key, obj)
+        escalation.check(self._rbac, write.user, kind, obj, None)
         if write.track_fields:
             paths = fields.leaves({k: v for k, v in obj.items() if k != "status"})
             paths = {p for p in paths if p[:1] not in {("f:apiVersion",), ("f:kind",)} and p[:2] not in _NAMES}
@@ -361,6 +364,7 @@ class Api:
             new = self._shape(kind, new)
             admission.admit(self.store, kind, new, "UPDATE", toleration_seconds=self._toleration_seconds)
             validation.check(kind, new, old)
+            escalation.check(self._rbac, write.user, kind, new, old)
             if kind.key not in _NO_GENERATION and has_new_generation(kind, old, new):
                 meta = child(new, "metadata")
                 meta["generation"] = integer(old, "metadata", "generation", default=1) + 1

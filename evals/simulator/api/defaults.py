@@ -278,8 +278,20 @@ _BY_KIND: dict[str, Callable[[JsonObject], None]] = {
 }
 
 
+_FALSE_IS_NOTHING: dict[str, tuple[str, ...]] = {
+    "deployments.apps": ("paused",),
+    "nodes": ("unschedulable",),
+    "pods": ("hostNetwork", "hostPID", "hostIPC"),
+}
+"""Fields of `spec` that the API server leaves out when they are false."""
+
+
 def apply_defaults(key: str, obj: JsonObject) -> None:
-    """Fill in the defaults of a resource, in place."""
+    """Fill in the defaults of a resource, in place, and leave out what says nothing."""
+    spec = obj.get("spec")
+    for name in _FALSE_IS_NOTHING.get(key, ()):
+        if isinstance(spec, dict) and spec.get(name) is False:
+            del spec[name]
     filler = _BY_KIND.get(key)
     if filler is not None:
         filler(obj)

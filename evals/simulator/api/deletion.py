@@ -14,6 +14,9 @@ from tools.jsontypes import JsonObject, JsonValue, dig, dig_object, dig_str
 if TYPE_CHECKING:
     from evals.simulator.api.core import Api, Write
 
+_ORPHANING = "jobs.batch"
+"""The kind whose dependents stay when a deletion says nothing about them; of every other kind they go."""
+
 
 def delete(  # noqa: PLR0917 - one request, taken apart
     api: Api, kind: Kind, namespace: str, name: str, options: JsonObject, write: Write
@@ -26,7 +29,7 @@ def delete(  # noqa: PLR0917 - one request, taken apart
     doomed = clone(old)
     meta = child(doomed, "metadata")
     finalizers: list[JsonValue] = [f for f in texts(meta, "finalizers") if f not in {"orphan", "foregroundDeletion"}]
-    policy = options.get("propagationPolicy")
+    policy = options.get("propagationPolicy") or ("Orphan" if kind.key == _ORPHANING else None)
     if policy in {"Orphan", "Foreground"} and api.store.owned_by(uid_of(old)):
         finalizers.append("orphan" if policy == "Orphan" else "foregroundDeletion")
     if finalizers:

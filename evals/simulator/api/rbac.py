@@ -104,12 +104,13 @@ class Rbac:
             if any(_is_subject(s, user, where) for s in objects(binding, "subjects")):
                 yield from self._role_rules(dig_object(binding, "roleRef"), where)
 
+    def role(self, plural: str, namespace: str, name: str) -> JsonObject | None:
+        """One of the `roles` or `clusterroles`; None when there is none of that name."""
+        return self._store.get(f"{plural}.{_GROUP}", namespace if plural == "roles" else "", name)
+
     def _role_rules(self, ref: JsonObject, namespace: str) -> list[JsonObject]:
-        name = dig_str(ref, "name")
-        if ref.get("kind") == "Role":
-            role = self._store.get(f"roles.{_GROUP}", namespace, name)
-        else:
-            role = self._store.get(f"clusterroles.{_GROUP}", "", name)
+        plural = "roles" if ref.get("kind") == "Role" else "clusterroles"
+        role = self.role(plural, namespace, dig_str(ref, "name"))
         return objects(role, "rules") if role else []
 
 

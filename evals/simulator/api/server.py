@@ -24,7 +24,7 @@ from evals.simulator.api.answers import (
     refusal,
     require_kind,
 )
-from evals.simulator.api.audit import Audit, AuditEntry
+from evals.simulator.api.audit import Audit, AuditEntry, Request
 from evals.simulator.api.core import Api, Write
 from evals.simulator.api.errors import ApiError, bad_request, no_such_path
 from evals.simulator.api.events import present
@@ -126,6 +126,7 @@ class Server:
             if verb in _MUTATING:
                 self._record(request, user, where, verb, b"", error.code, dry_run=dry_run)
             raise error
+        self.audit.requests.append(Request(self.api.clock.now(), user.name, verb, kind.resource, where.namespace))
         call = Call(verb, kind.resource, where.subresource, where.namespace, where.name, user.name, dry_run)
         fault = self.faults.take(call, "answer", "hang", "reset", "delay")
         if fault is not None:

@@ -42,6 +42,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self._cpu: dict[tuple[str, str], float] = {}
+        self.default: float | None = None
+        """What pods use of which nobody said anything; None: they have no metrics."""
 
     def set(self, namespace: str, workload: str, millicores: float) -> None:
         """Every pod of the workload uses that much from now on."""
@@ -49,4 +51,4 @@ class Metrics:
 
     def get(self, namespace: str, workload: str) -> float | None:
         """Millicores per pod; None when there are no metrics."""
-        return self._cpu.get((namespace, workload))
+        return self._cpu.get((namespace, workload), self.default)

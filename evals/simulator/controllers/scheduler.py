@@ -6,10 +6,13 @@ from collections import Counter
 from decimal import Decimal
 
 from evals.simulator import quantity
+from evals.simulator.api.core import Write
+from evals.simulator.api.identity import SCHEDULER
 from evals.simulator.api.quota import is_over, pod_usage
 from evals.simulator.api.selectors import affinity_term, node_terms_match, selects, selects_map
 from evals.simulator.api.store import Change
 from evals.simulator.api.subresources import assign
+from evals.simulator.controllers import preemption
 from evals.simulator.controllers.base import Controller, Key
 from evals.simulator.objects import (
     is_deleting,
@@ -19,10 +22,12 @@ from evals.simulator.objects import (
     objects,
     set_condition,
     strings,
+    uid_of,
 )
 from tools.jsontypes import JsonObject, dig, dig_object, dig_str
 
 _RETRY = 5.0
+SCHEDULED = Write(SCHEDULER, "kube-scheduler")
 _NO_MATCH = "node(s) didn't match Pod's node affinity/selector"
 
 
@@ -91,6 +96,7 @@ class Scheduler(Controller):
                 fitting.append(node)
         if not fitting:
             self._unschedulable(pod, len(nodes), reasons)
+            self._preempt(pod, nodes)
             return
         best = min(
             fitting, key=lambda n: (self.manager.pods_on(name_of(n), namespace_of(pod), labels_of(pod)), name_of(n))
@@ -126,6 +132,29 @@ class Scheduler(Controller):
             else "no nodes available to schedule pods"
         )
         self._refuse(pod, text)
+
+    def _preempt(self, pod: JsonObject, nodes: list[JsonObject]) -> None:
+        """Drive off pods of lower priority where nothing but resources is missing; the pod comes when they are gone."""
+        if not preemption.may_preempt(pod):
+            return
+        choices: list[tuple[int, str, list[JsonObject]]] = []
+        for node in nodes:
+            name, why = name_of(node), self._why_not(pod, node)
+            room, used = dig_object(node, "status", "allocatable"), self.manager.usage_on(name)
+            found = preemption.victims(pod, self.manager.pods_of(name), used, room)
+            if found is not None and all(w.startswith("Insufficient") for w in why):
+                choices.append((len(found), name, found))
+        if not choices:
+            return
+        _, node_name, gone = min(choices, key=lambda c: c[:2])
+        current = self.api.store.get("pods", namespace_of(pod), name_of(pod)) or pod
+        status: JsonObject = {**dig_object(current, "status"), "nominatedNodeName": node_name}
+        kind = self.api.kinds.named("Pod")
+        self.manager.pending_pods[namespace_of(pod), name_of(pod)] = self.api.set_status(kind, current, status)
+        for victim in gone:
+            text = f"Preempted by pod {uid_of(pod)} on node {node_name}"
+            self._say(victim, "Normal", "Preempted", text, "Preempting")
+            self.api.delete(kind, namespace_of(victim), name_of(victim), {}, SCHEDULED)
 
     def _too_big(self, pod: JsonObject) -> bool:
         """Whether it would not fit even an empty node."""
@@ -206,12 +235,13 @@ class Scheduler(Controller):
 
     def _resources(self, pod: JsonObject, node: JsonObject) -> list[str]:
         room, used = dig_object(node, "status", "allocatable"), self.manager.usage_on(name_of(node))
+        promised = preemption.nominated(self.manager.pending_pods.values(), name_of(node), pod)
         short: list[str] = []
         if used["pods"] + 1 > quantity.parse(room.get("pods")):
             short.append("Too many pods")
         for resource in ("cpu", "memory", "ephemeral-storage"):
             wanted = pod_usage(pod, resource)
-            if wanted and used[resource] + wanted > quantity.parse(room.get(resource)):
+            if wanted and used[resource] + promised[resource] + wanted > quantity.parse(room.get(resource)):
                 short.append(f"Insufficient {resource}")
         return short
 

@@ -26,6 +26,8 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `reads`: resources of its namespace that its service account must be allowed to get; while it is not, no
     probe passes
     (only the simulator knows this one: on a real cluster use a program that reads them).
+    `memory_file`: it takes as many MiB more as that file says, and looks again now and then (in the simulator only
+    files of ConfigMap volumes count).
     `handles_term`: it ends at once with 143 when asked to; otherwise it is killed (137) after the grace period, as any
     process is that runs as the first of its container without a handler.
     """
@@ -36,6 +38,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     needs_files: tuple[str, ...] = ()
     writes: bool = False
     memory_mib: int = 0
+    memory_file: str = ""
     disk_mib: int = 0
     ready_after: float = 0.0
     listens: int | None = None

@@ -38,6 +38,10 @@ class Container:
     """An init container that succeeded, or one that will not run again."""
     run: int = 0
     """Counts starts; timers of an earlier run are ignored."""
+    is_doomed: bool = False
+    """It takes more memory than it may and is killed before it listens or touches anything."""
+    removed: set[str] = field(default_factory=set[str])
+    """Files that somebody removed from the running container; a restart has them again."""
     logs: list[str] = field(default_factory=list[str])
     previous_logs: list[str] | None = None
     failures: dict[str, int] = field(default_factory=dict[str, int])
@@ -54,16 +58,25 @@ class Container:
         return dig_str(self.spec, "image")
 
     def wait(self, reason: str, message: str = "") -> None:
-        """It waits, for that reason."""
+        """It waits, for that reason; how it ended is its last state from now on."""
+        self._remember_end()
         self.phase, self.reason, self.message, self.ready, self.started = "waiting", reason, message, False, False
 
     def begin(self, now: str, monotonic: float) -> None:
-        """It runs."""
+        """It runs; a run after another one is a restart, and only now is it counted."""
+        self._remember_end()
+        self.restarts += bool(self.last)
         self.phase, self.reason, self.message, self.exit_code = "running", "", "", 0
         self.started_at, self.started_monotonic, self.run = now, monotonic, self.run + 1
         self.container_id = f"containerd://{secrets.token_hex(32)}"
         self.failures.clear()
         self.successes.clear()
+        self.removed.clear()
+        self.is_doomed = False
+
+    def _remember_end(self) -> None:
+        if self.phase == "terminated":
+            self.last = self.terminated()
 
     def end(self, code: int, reason: str, now: str, message: str = "") -> None:
         """It has ended."""

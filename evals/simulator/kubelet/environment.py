@@ -125,6 +125,17 @@ def files(store: Store, pod: JsonObject, container: JsonObject) -> set[str]:
     return found
 
 
+def file_text(store: Store, pod: JsonObject, container: JsonObject, path: str) -> str:
+    """What a file of a ConfigMap volume says now; "" when there is none."""
+    folder, _, name = path.rpartition("/")
+    volumes = {dig_str(v, "name"): v for v in objects(pod, "spec", "volumes")}
+    for mount in objects(container, "volumeMounts"):
+        if dig_str(mount, "mountPath").rstrip("/") == folder:
+            source = dig_str(volumes.get(dig_str(mount, "name"), {}), "configMap", "name")
+            return dig_str(store.get("configmaps", namespace_of(pod), source), "data", name)
+    return ""
+
+
 def memory_limit(container: JsonObject) -> str | None:
     """The memory limit as written."""
     value = dig(container, "resources", "limits", "memory")

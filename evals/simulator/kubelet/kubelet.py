@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
@@ -35,7 +36,9 @@ class Node:
         self.silent = False
         self._api, self._index, self._addresses = api, index, 1
         self._late: list[Callable[[], None]] = []
-        self._timers: set[asyncio.TimerHandle] = set()
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+        """By number: handles hash by their time, and in virtual time thousands have the same."""
+        self._numbers = itertools.count()
 
     def next_ip(self) -> str:
         """A pod address nobody has."""
@@ -46,17 +49,16 @@ class Node:
 
     def after(self, seconds: float, callback: Callable[[], None]) -> None:
         """Call back later; late when the kubelet is silent by then."""
-        cell: list[asyncio.TimerHandle] = []
+        number = next(self._numbers)
 
         def due() -> None:
-            self._timers.discard(cell[0])
+            self._timers.pop(number, None)
             if self.silent:
                 self._late.append(callback)
             else:
                 callback()
 
-        cell.append(self._api.clock.call_later(seconds, due))
-        self._timers.add(cell[0])
+        self._timers[number] = self._api.clock.call_later(seconds, due)
 
     def wake(self) -> None:
         """Alive again."""
@@ -67,7 +69,7 @@ class Node:
 
     def stop(self) -> None:
         """No more callbacks."""
-        for timer in self._timers:
+        for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
 
@@ -166,6 +168,10 @@ class Kubelets:
             self.api.event(
                 stored, "Normal", "NodeReady", f"Node {node.name} status is now: NodeReady", "kubelet", host=node.name
             )
+
+    def nodes(self) -> list[Node]:
+        """Every node that has a kubelet."""
+        return list(self._nodes.values())
 
     def is_silent(self, name: str) -> bool:
         """Whether a node's kubelet says nothing (nodes without a kubelet never do)."""

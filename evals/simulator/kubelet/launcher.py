@@ -80,7 +80,7 @@ class Launcher:
             return
         container.pull_tries += 1
         host = image.split("/", 1)[0]
-        if host in self._w.kubelets.registry.missing_hosts:
+        if not self._w.kubelets.registry.resolves(host):
             cause = f'failed to do request: Head "https://{host}/v2/": dial tcp: lookup {host}: no such host'
         else:
             cause = f"{image}: not found"
@@ -144,9 +144,9 @@ class Launcher:
             f'unable to start container process: exec: "{program}": stat {program}: no such file or directory: unknown'
         )
         self._w.event("Warning", "Failed", f"Error: {text}", container)
+        container.restarts += bool(container.last)
         container.started_at = "1970-01-01T00:00:00Z"
         container.end(128, "StartError", self._w.kubelets.api.stamp(), text)
-        container.last = container.terminated()
         container.wait("RunContainerError", text)
         self._w.publish()
         self._w.after(1.0, lambda: self._w.restart_or_wait(container))

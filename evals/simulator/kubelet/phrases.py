@@ -11,12 +11,12 @@ import re
 from evals.simulator.kubelet.behaviour import Behaviour
 
 _CUT = re.compile(r"\s*(?:;|&&|\n)\s*")
-_NEEDS = re.compile(r'test -n "\$(\w+)"')
+_NEEDS = re.compile(r'(?:test -n "\$(\w+)"|\[ -n "\$(\w+)" \])')
 _GUARD = re.compile(r"\|\|\s*\{\s*echo \"?([^\";}]*)\"?\s*;\s*exit (\d+)\s*;?\s*\}")
 _ECHO = re.compile(r"^echo (.*)$")
 _SERVE = re.compile(r"^(?:echo [^>]*|touch )>?\s*/tmp/www(/\S+)$")
 _HTTPD = re.compile(r"httpd\b.*-p (\d+)")
-_MEMORY = re.compile(r"\$\(dd if=/dev/zero bs=1M count=(\d+)")
+_MEMORY = re.compile(r"\$\((?:dd if=/dev/zero bs=1M count=|head -c )(\d+)")
 _DISK = re.compile(r"dd if=/dev/zero of=\S+ bs=1M count=(\d+)")
 _CAT = re.compile(r"^cat (/\S+)$")
 _FOREVER = 100_000
@@ -37,6 +37,7 @@ class _Reader:
         self.memory = self.disk = 0
         self.port: int | None = None
         self.before = self.after = 0.0
+        self.polite = False
         self.code: int | None = 0
 
     def phrase(self, text: str) -> bool:
@@ -68,6 +69,8 @@ class _Reader:
             self.disk = int(found.group(1))
         elif text.startswith("mkdir"):
             self.writes = True
+        elif text.startswith("trap "):
+            self.polite = True
         elif found := _SERVE.match(text):
             self.serves.append(found.group(1))
         elif found := _CAT.match(text):
@@ -92,7 +95,7 @@ def read(command: list[str]) -> Behaviour | None:
     if len(command) != 3 or command[0] not in {"sh", "/bin/sh", "ash"} or command[1] != "-c":
         return None
     script, reader = command[2], _Reader()
-    reader.needs_env = _NEEDS.findall(script)
+    reader.needs_env = [test or bracket for test, bracket in _NEEDS.findall(script)]
     guard = _GUARD.search(script)
     if guard:
         reader.fatal = guard.group(1)
@@ -113,5 +116,6 @@ def read(command: list[str]) -> Behaviour | None:
         serves=tuple(reader.serves),
         exit_code=reader.code,
         exit_after=reader.before if ends else 0.0,
+        handles_term=reader.polite,
         fatal=reader.fatal,
     )

@@ -6,6 +6,8 @@ from evals.simulator.kubelet.container import Container
 from evals.simulator.objects import objects, texts
 from tools.jsontypes import JsonObject, JsonValue, dig, dig_object, dig_str
 
+WEB_ROOT = "/tmp/www"  # noqa: S108 - a path inside a container
+"""Where the web server of a behaviour keeps the files it serves."""
 KINDS = (("startupProbe", "Startup"), ("livenessProbe", "Liveness"), ("readinessProbe", "Readiness"))
 
 
@@ -19,22 +21,24 @@ def _port(container: Container, value: JsonValue) -> int:
     return 0
 
 
-def _listener(containers: list[Container], port: int, monotonic: float) -> Container | None:
+def listening(containers: list[Container], port: int, monotonic: float) -> Container | None:
     """The container of the pod that listens on a port now: they share one network."""
     for container in containers:
-        up = monotonic - container.started_monotonic
-        if (
-            container.phase == "running"
-            and container.behaviour.listens == port
-            and up >= container.behaviour.ready_after
-        ):
+        if container.phase == "running" and container.behaviour.listens == port and _has_begun(container, monotonic):
             return container
     return None
+
+
+def _has_begun(container: Container, monotonic: float) -> bool:
+    """Whether it has come to where it listens and touches files."""
+    return not container.is_doomed and monotonic - container.started_monotonic >= container.behaviour.ready_after
 
 
 def serves(container: Container, path: str) -> bool:
     """Whether a path is answered 200."""
     plain = path.partition("?")[0]
+    if f"{WEB_ROOT}{plain}" in container.removed:
+        return False
     return "*" in container.behaviour.serves or plain in container.behaviour.serves
 
 
@@ -43,14 +47,14 @@ def attempt(probe: JsonObject, container: Container, pod: list[Container], ip: s
     if "httpGet" in probe:
         get = dig_object(probe, "httpGet")
         port, path = _port(container, get.get("port")), dig_str(get, "path") or "/"
-        listener = _listener(pod, port, monotonic)
+        listener = listening(pod, port, monotonic)
         if listener is None:
             scheme = (dig_str(get, "scheme") or "HTTP").lower()
             return f'Get "{scheme}://{ip}:{port}{path}": dial tcp {ip}:{port}: connect: connection refused'
         return None if serves(listener, path) else "HTTP probe failed with statuscode: 404"
     if "tcpSocket" in probe:
         port = _port(container, dig(probe, "tcpSocket", "port"))
-        if _listener(pod, port, monotonic) is None:
+        if listening(pod, port, monotonic) is None:
             return f"dial tcp {ip}:{port}: connect: connection refused"
         return None
     if "exec" in probe:
@@ -66,8 +70,8 @@ def _exec(command: list[str], container: Container, monotonic: float) -> str | N
     if len(words) >= 2 and words[0] in {"cat", "test", "ls"}:
         path = words[-1]
         behaviour = container.behaviour
-        there = path in behaviour.touches or "*" in behaviour.touches
-        if not there or monotonic - container.started_monotonic < behaviour.ready_after:
+        there = (path in behaviour.touches or "*" in behaviour.touches) and path not in container.removed
+        if not there or not _has_begun(container, monotonic):
             return f"cat: can't open '{path}': No such file or directory\n" if words[0] == "cat" else "command failed"
     return None
 

@@ -28,7 +28,8 @@ _SHELLS = {"sh", "/bin/sh", "ash", "sleep", "/bin/busybox", "busybox", "true", "
 
 @dataclass(slots=True)
 class Registry:
-    """Everything about images.  An image exists unless its host is in `missing_hosts` or it is in `missing`.
+    """Everything about images.  An image exists unless it is in `missing` or its host does not resolve
+    (`missing_hosts`, and whatever ends in `.invalid`).
 
     `present` are on every node already; `commands` are the programs that exist besides the shell's, per image ("*" for
     all).  `by_image` says what an image does without a command; an image nobody knows listens on the container's ports
@@ -49,7 +50,11 @@ class Registry:
     def exists(self, image: str) -> bool:
         """Whether it can be pulled."""
         host = image.split("/", 1)[0] if "/" in image else ""
-        return image not in self.missing and host not in self.missing_hosts
+        return image not in self.missing and self.resolves(host)
+
+    def resolves(self, host: str) -> bool:
+        """Whether a registry's name can be looked up; one under `.invalid` never can."""
+        return host not in self.missing_hosts and not host.endswith(".invalid")
 
     def has_command(self, image: str, command: list[str]) -> bool:
         """Whether the first word of a command is a program of the image: shells, and whatever was registered."""

@@ -141,8 +141,11 @@ class Worker:
             return
         limit = environment.memory_limit(container.spec)
         if limit is not None and behaviour.memory_mib * _MEBI > quantity.parse(limit):
+            container.is_doomed = True
             self.after(0.6, lambda: self.exited(container, run, 137, "OOMKilled"))
             return
+        if behaviour.memory_file:
+            self._grow(container, run)
         disk = dig(container.spec, "resources", "limits", "ephemeral-storage")
         if disk is not None and behaviour.disk_mib * _MEBI > quantity.parse(disk):
             self.after(
@@ -154,6 +157,19 @@ class Worker:
         if behaviour.exit_code is not None:
             code, after = behaviour.exit_code, behaviour.ready_after + behaviour.exit_after
             self.after(max(0.1, after), lambda: self.exited(container, run, code, "Error" if code else "Completed"))
+
+    def _grow(self, container: Container, run: int) -> None:
+        """What the file of the behaviour says is held in memory, as soon as the volume has been refreshed."""
+        pod = self.pod
+        if container.run != run or container.phase != "running" or pod is None:
+            return
+        behaviour, limit = container.behaviour, environment.memory_limit(container.spec)
+        text = environment.file_text(self.kubelets.api.store, pod, container.spec, behaviour.memory_file)
+        held = behaviour.memory_mib + (int(text) if text.isdigit() else 0)
+        if limit is not None and held * _MEBI > quantity.parse(limit):
+            self.exited(container, run, 137, "OOMKilled")
+        else:
+            self.after(self.kubelets.timings.volume_refresh, lambda: self._grow(container, run))
 
     def _fatal(self, pod: JsonObject, container: Container, env: dict[str, str]) -> str | None:
         behaviour = container.behaviour
@@ -205,8 +221,6 @@ class Worker:
             return
         timings = self.kubelets.timings
         container.crashes += 1
-        if container.phase == "terminated":
-            container.last = container.terminated()
         if container.crashes == 1:
             self._again(container)
             return
@@ -231,9 +245,6 @@ class Worker:
     def _again(self, container: Container) -> None:
         if self.stopping or container.phase == "running":
             return
-        container.restarts += 1
-        if container.phase == "terminated":
-            container.last = container.terminated()
         self.launcher.launch(container)
         self.publish()
 
@@ -242,6 +253,13 @@ class Worker:
         for container in [*self.inits, *self.mains]:
             if container.name == name and container.phase == "running":
                 self.exited(container, container.run, code, "Error" if code else "Completed")
+
+    def remove_file(self, name: str, path: str) -> None:
+        """Somebody removes a file inside a running container."""
+        for container in self.mains:
+            if container.name == name and container.phase == "running":
+                container.removed.add(path)
+                self.prober.again()
 
     # ---- taking down
 

@@ -13,11 +13,11 @@ from graph.plan import Step
 from graph.rules.case import Answer, Hopeless, Remedy
 from graph.rules.objects.case import ObjectCase, action
 from graph.rules.words import name_of, reasons_of, said_of, sentence
+from tools.executors.models.batch import LONGEST_RERUN, MOST_RERUNS, rerun_name
+from tools.refs import absent_uid
 
 LONGER: Final = 3
 """A deadline that was too short is tripled once."""
-DEADLINE_BOUND: Final = 86_400
-"""Seconds; a day."""
 _DEADLINE: Final = "activeDeadlineSeconds: "
 
 
@@ -44,7 +44,7 @@ class Batch:
         return None
 
 
-def _failed(case: ObjectCase, said: str) -> Answer:
+def _failed(case: ObjectCase, said: str) -> Answer | None:
     deadline = _deadline(case)
     what = f"{name_of(case.target)} failed for good ({said})."
     if deadline is None or "deadline" not in said.lower():
@@ -54,15 +54,18 @@ def _failed(case: ObjectCase, said: str) -> Answer:
             advice="Look at the log of its last pod; when the cause is gone, run the Job again.",
             reasons=reasons_of(case.signals),
         )
-    longer = min(deadline * LONGER, DEADLINE_BOUND)
-    rerun = action("rerun_job", case.target, deadline_seconds=longer)
-    if case.was_tried(rerun):
+    longer = min(deadline * LONGER, LONGEST_RERUN)
+    number = _free_number(case)
+    if number is None:
         return Hopeless(
             cause="job_needs_longer",
-            sentence=sentence(what, f"It was run again with {longer} seconds, and that did not do."),
+            sentence=sentence(what, "It was run again more than once, and that did not do."),
             advice="Find out why it takes so long.",
             reasons=reasons_of(case.signals),
         )
+    rerun = action("rerun_job", case.target, number=number, deadline_seconds=longer)
+    if case.was_tried(rerun):
+        return None
     return Remedy(
         cause="job_deadline_too_short",
         sentence=sentence(what, f"Its deadline is {deadline} seconds."),
@@ -70,6 +73,13 @@ def _failed(case: ObjectCase, said: str) -> Answer:
         steps=(Step(action=rerun, why=f"The same work with {longer} seconds instead of {deadline}."),),
         reasons=reasons_of(case.signals),
     )
+
+
+def _free_number(case: ObjectCase) -> int | None:
+    """The first repetition that is not there yet, as the evidence says; None when all have been made."""
+    free = {p.ref.name for p in case.evidence.scope if p.uid == absent_uid(p.ref)}
+    numbers = range(1, MOST_RERUNS + 1)
+    return next((n for n in numbers if rerun_name(case.target.name, n) in free), None)
 
 
 def _deadline(case: ObjectCase) -> int | None:

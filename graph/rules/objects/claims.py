@@ -28,7 +28,10 @@ class Claims:
             wanted = class_of(way)
             if not wanted:
                 continue
-            steps = [action("recreate_unbound_pvc", case.target, phase=p, storage_class=wanted) for p in _PHASES]
+            steps = [
+                action("remove_unbound_pvc", case.target),
+                action("recreate_unbound_pvc", case.target, storage_class=wanted),
+            ]
             if any(case.was_tried(s) for s in steps):
                 continue
             return Remedy(
@@ -44,7 +47,6 @@ class Claims:
         return None
 
 
-_PHASES = ("remove", "create")
 _WHY = (
     "A claim's class cannot be changed; this one was never bound and holds nothing.",
     "The same claim again, with the class it should have.",

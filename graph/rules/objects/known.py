@@ -7,7 +7,8 @@ from typing import Final
 from graph.incident import Reason
 from graph.rules.case import Answer, Hopeless, Unclear
 from graph.rules.objects.case import ObjectCase
-from graph.rules.words import by_weight, name_of, reasons_of, said_of, sentence, trouble
+from graph.rules.objects.put_back import what_shows
+from graph.rules.words import by_weight, reasons_of, said_of, sentence
 
 _ADVICE: Final = {
     Reason.DELETION_STUCK: (
@@ -38,7 +39,7 @@ class KnownObjects:
         if not case.signals:
             return None
         first = by_weight(case.signals)[0]
-        what = sentence(f"{name_of(case.target)} {trouble(first)} ({said_of(first)}).")
+        what = sentence(f"{what_shows(case)} ({said_of(first)}).")
         reasons = reasons_of(case.signals)
         if first.reason in _ADVICE:
             cause, advice = _ADVICE[first.reason]

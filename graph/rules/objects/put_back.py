@@ -12,11 +12,13 @@ from typing import Final
 from graph.incident import ObjectCandidate, Operation, Reason, VersionSource
 from graph.rules.case import Answer, Remedy
 from graph.rules.objects.case import ObjectCase, described, step_back, way_back
-from graph.rules.words import by_weight, name_of, reasons_of, sentence, trouble
+from graph.rules.words import by_weight, name_of, reasons_of, said_of, sentence, trouble
 
 CONFIDENCE: Final = {VersionSource.DESIRED: 0.95, VersionSource.LAST_KNOWN_GOOD: 0.85}
 _NEVER: Final = frozenset({Reason.DELETION_STUCK, Reason.NODE_NOT_READY, Reason.NODE_PRESSURE, Reason.JOB_FAILED})
 """What no manifest brings back."""
+_FIXED: Final = frozenset({"PersistentVolumeClaim"})
+"""What differs of these cannot be written on the live object."""
 _PERSON: Final = frozenset({Reason.SCALED_TO_ZERO, Reason.ROLLOUT_PAUSED, Reason.CRONJOB_SUSPENDED, Reason.DRIFTED})
 """What somebody may have meant: without a declared state a person says."""
 
@@ -32,20 +34,29 @@ class PutBack:
 
     def judge(self, case: ObjectCase) -> Answer | None:
         """The first way back that was not tried; None when there is none for the target itself."""
-        if any(s.reason in _NEVER for s in case.signals):
+        if case.target.kind in _FIXED or any(s.reason in _NEVER for s in case.signals):
             return None
         way = next((w for w in case.ways if not case.was_tried(way_back(w))), None)
         if way is None:
             return None
-        first = by_weight(case.signals)[0]
         return Remedy(
             cause="object_deleted" if way.operation is Operation.RESTORE else "object_changed",
-            sentence=sentence(f"{name_of(case.target)} {trouble(first)}.", f"{described(way)}."),
+            sentence=sentence(f"{what_shows(case)}.", f"{described(way)}."),
             confidence=CONFIDENCE[way.source],
             steps=(step_back(way),),
             reasons=reasons_of(case.signals),
             needs_person=_doubts(case, way),
         )
+
+
+def what_shows(case: ObjectCase) -> str:
+    """What is wrong with the target, or who fails because of it."""
+    own = [s for s in case.signals if s.object == case.target]
+    if own:
+        return f"{name_of(case.target)} {trouble(by_weight(own)[0])}"
+    first = by_weight(case.signals)[0]
+    pods = len({str(s.object) for s in case.signals})
+    return f"{pods} objects fail for {name_of(case.target)} ({first.reason.value}: {said_of(first)})"
 
 
 def _doubts(case: ObjectCase, way: ObjectCandidate) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .cluster import Cluster
+from .cluster import Answer, Cluster
 from .manifests import config
 
 RULES = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]}]
@@ -168,3 +168,47 @@ async def test_an_unknown_bearer_token_is_unauthorized(cluster: Cluster) -> None
         pytest.skip("the suite's client certificate would authenticate the request")
     answer = await cluster.call("GET", "/api/v1/nodes", headers={"Authorization": "Bearer nonsense"})
     assert (answer.code, answer.reason) == (401, "Unauthorized")
+
+
+async def test_nobody_hands_on_rights_that_he_does_not_hold(cluster: Cluster) -> None:
+    group = "rbac.authorization.k8s.io"
+    roles: dict[str, Any] = {"apiGroups": [group], "resources": ["roles", "rolebindings"], "verbs": ["create", "patch"]}
+    rules = [*RULES, roles]
+    await _grant(cluster, rules)
+
+    def role(name: str, *verbs: str) -> dict[str, Any]:
+        granted = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": list(verbs)}]
+        head = {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": {"name": name}}
+        return {**head, "rules": granted}
+
+    async def post(manifest: dict[str, Any]) -> Answer:
+        where, asked = cluster.path(manifest["kind"]), {"dryRun": "All"}
+        return await cluster.call("POST", where, manifest, params=asked, headers=_headers(cluster))
+
+    async def held() -> bool:
+        return (await post(role("held", "get"))).code == 201
+
+    await cluster.until(held)
+    refused = await post(role("more", "get", "delete"))
+    assert (refused.code, refused.reason) == (403, "Forbidden")
+    assert "is attempting to grant RBAC permissions not currently held:\n" in refused.message
+    assert '{APIGroups:[""], Resources:["configmaps"], Verbs:["delete"]}' in refused.message
+    await cluster.made(role("theirs", "delete"))
+    binding = {
+        "apiVersion": f"{group}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "theirs"},
+        "roleRef": {"apiGroup": group, "kind": "Role", "name": "theirs"},
+        "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": cluster.namespace}],
+    }
+    bound = await post(binding)
+    assert (bound.code, "not currently held" in bound.message) == (403, True)
+    await cluster.made(binding)
+    same = await cluster.call(
+        "PATCH",
+        cluster.path("RoleBinding", "theirs"),
+        {"metadata": {"labels": {"seen": "yes"}}},
+        media="application/merge-patch+json",
+        headers=_headers(cluster),
+    )
+    assert same.code == 200, same.body

@@ -9,6 +9,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,13 +17,17 @@ from tools import registry
 from tools.clock import SystemClock
 from tools.cluster.allowlist import READ_RULES, Rule
 from tools.cluster.client import AccessQuestion, Cluster, WriteResult
+from tools.cluster.documents import content_of
 from tools.cluster.resources import KNOWN, NAMESPACE, POD, REPLICA_SET, Resource, WriteRequest
 from tools.errors import NotFound
 from tools.executors.base import ACTION_ID, INCIDENT_ID, Action
+from tools.executors.models.edit import EDITS
 from tools.guard.door import Door
 from tools.guard.orders import Order, OrderContext
 from tools.guard.policy import Policy
-from tools.jsontypes import JsonObject, dig_int, dig_list, dig_object, dig_str
+from tools.journal.compare import normal
+from tools.journal.versions import Source, Version
+from tools.jsontypes import JsonObject, JsonValue, dig_int, dig_list, dig_object, dig_str, digest
 from tools.ledger.ledger import Ledger
 from tools.ledger.records import IncidentRecord, Intent
 from tools.refs import IncidentId, ObjectRef, Pin, PlanId
@@ -30,7 +35,13 @@ from tools.refs import IncidentId, ObjectRef, Pin, PlanId
 PDB = KNOWN["PodDisruptionBudget"]
 HPA = KNOWN["HorizontalPodAutoscaler"]
 SET_UP = ("deployments", "statefulsets", "daemonsets")
+KINDS_IT_MAKES = (
+    *(("", kind) for kind in ("serviceaccounts", "resourcequotas", "limitranges")),
+    ("networking.k8s.io", "networkpolicies"),
+    *(("rbac.authorization.k8s.io", kind) for kind in ("roles", "rolebindings")),
+)
 WIDE = (
+    *(Rule(verb, group, kind) for group, kind in KINDS_IT_MAKES for verb in ("get", "create", "patch", "delete")),
     *READ_RULES,
     *registry.allow_rules(),
     *(Rule(verb, "apps", kind) for kind in SET_UP for verb in ("create", "patch", "delete")),
@@ -40,11 +51,20 @@ WIDE = (
     Rule("patch", "", "namespaces"),
     Rule("create", "policy", "poddisruptionbudgets"),
     Rule("create", "autoscaling", "horizontalpodautoscalers"),
+    Rule("create", "", "services"),
+    Rule("create", "", "configmaps"),
+    *(Rule(verb, "", "nodes") for verb in ("create", "patch", "delete")),
+    Rule("patch", "", "nodes", "status"),
+    *(Rule("create", "", kind) for kind in ("persistentvolumeclaims", "persistentvolumes")),
+    Rule("delete", "", "persistentvolumes"),
+    *(Rule(verb, "storage.k8s.io", "storageclasses") for verb in ("get", "create", "delete")),
+    *(Rule(verb, "batch", kind) for kind in ("jobs", "cronjobs") for verb in ("create", "patch")),
 )
 KEPT_BY_CONTROLLERS = ("deployment.kubernetes.io/revision", "deprecated.daemonset.template.generation")
 FREE = Policy.model_validate(
     {
         "default": "auto",
+        "namespaces": {"*": {"mode": "auto", "trusted_edits": EDITS}},
         "limits": {
             "cooldown_seconds": 0,
             "plans": {k: {"count": 9999, "seconds": 1} for k in ("owner", "namespace", "cluster")},
@@ -121,6 +141,26 @@ class WatchedLedger:
 
 
 @dataclass
+class Shelf:
+    """Versions of objects, as a journal keeps them."""
+
+    kept: dict[tuple[ObjectRef, str], Version] = field(default_factory=dict)
+    newest: dict[ObjectRef, str] = field(default_factory=dict)
+
+    def put(self, ref: ObjectRef, manifest: JsonObject, source: Source = "desired") -> str:
+        """Keep a version and give its digest."""
+        resource = resource_of(ref.kind)
+        made = normal({"apiVersion": resource.api_version, "kind": resource.kind, **manifest})
+        made["metadata"] = {**dig_object(made, "metadata"), "name": ref.name, "namespace": ref.namespace}
+        self.newest[ref] = digest(made)[:16]
+        self.kept[ref, self.newest[ref]] = Version(made, source)
+        return self.newest[ref]
+
+    async def version(self, ref: ObjectRef, version: str) -> Version | None:
+        return self.kept.get((ref, version))
+
+
+@dataclass
 class Arena:
     """One namespace with everything a contract needs."""
 
@@ -131,19 +171,26 @@ class Arena:
     watched: WatchedCluster
     door: Door
     patience: float
+    shelf: Shelf
+    outside: list[tuple[Resource, str]] = field(default_factory=list)
 
     @classmethod
     async def make(cls, cluster: Cluster, ledger: Ledger, *, patience: float, policy: Policy = FREE) -> Arena:
         namespace = f"door-{uuid.uuid4().hex[:8]}"
         diary = Diary()
         watched = WatchedCluster(cluster, diary)
-        door = Door(watched, WatchedLedger(ledger, diary), policy, SystemClock(), registry.executors(), "selfheal")
-        arena = cls(cluster, ledger, namespace, diary, watched, door, patience)
+        shelf = Shelf()
+        enabled = registry.executors(image_registries=("localhost",), versions=shelf)
+        door = Door(watched, WatchedLedger(ledger, diary), policy, SystemClock(), enabled, "selfheal")
+        arena = cls(cluster, ledger, namespace, diary, watched, door, patience, shelf)
         await arena.create(NAMESPACE, {"metadata": {"name": namespace}})
         return arena
 
     async def create(self, resource: Resource, document: JsonObject) -> JsonObject:
+        """Make an object; what is in no namespace goes when the arena does."""
         name = dig_str(document, "metadata", "name")
+        if not resource.namespaced and resource is not NAMESPACE:
+            self.outside.append((resource, name))
         body: JsonObject = {"apiVersion": resource.api_version, "kind": resource.kind, **document}
         space = self.namespace if resource.namespaced else None
         return (await self.cluster.write(WriteRequest("create", resource, space, name, body), dry_run=False)).object
@@ -178,13 +225,7 @@ class Arena:
     async def order(self, action: Action, owner: ObjectRef | None = None, **changes: Any) -> Order:
         """An order about the world as it stands, in an incident of its own."""
         owner = owner or action.target
-        live, root = await self.get(action.target), await self.get(owner)
-        pin = Pin(
-            ref=action.target,
-            uid=dig_str(live, "metadata", "uid"),
-            resource_version=dig_str(live, "metadata", "resourceVersion"),
-            generation=dig_int(live, "metadata", "generation"),
-        )
+        pin, root = await self.pin(action.target), await self.get(owner)
         incident = IncidentId(changes.pop("incident_id", f"inc-{uuid.uuid4().hex[:12]}"))
         await self.open_incident(incident, owner, dig_str(root, "metadata", "uid"))
         context = OrderContext(
@@ -199,6 +240,20 @@ class Arena:
             origin="rule",
         )
         return replace(context, **changes).order(action)
+
+    async def pin(self, ref: ObjectRef) -> Pin:
+        """The object as it stands, or as it is missed."""
+        try:
+            live = await self.get(ref)
+        except NotFound:
+            return Pin.absent(ref)
+        return Pin(
+            ref=ref,
+            uid=dig_str(live, "metadata", "uid"),
+            resource_version=dig_str(live, "metadata", "resourceVersion"),
+            generation=dig_int(live, "metadata", "generation"),
+            content=content_of(live),
+        )
 
     async def open_incident(self, incident: IncidentId, owner: ObjectRef, uid: str) -> None:
         now = SystemClock().now()
@@ -216,11 +271,9 @@ class Arena:
         await self.ledger.open_incident(record)
 
     async def close(self) -> None:
-        request = WriteRequest("delete", NAMESPACE, None, self.namespace, {})
-        try:
-            await self.cluster.write(request, dry_run=False)
-        except NotFound:
-            return
+        for resource, name in (*reversed(self.outside), (NAMESPACE, self.namespace)):
+            with suppress(NotFound):
+                await self.cluster.write(WriteRequest("delete", resource, None, name, {}), dry_run=False)
 
 
 def resource_of(kind: str) -> Resource:
@@ -252,7 +305,17 @@ def without_status(document: JsonObject) -> JsonObject:
         if k not in {ACTION_ID, INCIDENT_ID, *KEPT_BY_CONTROLLERS}
     }
     plain: JsonObject = {k: v for k, v in metadata.items() if k not in managed} | {"annotations": notes}
-    return {k: v for k, v in document.items() if k != "status"} | {"metadata": plain}
+    plainly: JsonObject = {k: v for k, v in document.items() if k != "status"} | {"metadata": plain}
+    return plainly | {"spec": _untainted(document)} if document.get("kind") == "Node" else plainly
+
+
+def _untainted(node: JsonObject) -> JsonObject:
+    """A node's spec without the taints that its controller sets and clears."""
+    spec = dig_object(node, "spec")
+    kept: list[JsonValue] = [
+        t for t in dig_list(spec, "taints") if not dig_str(t, "key").startswith("node.kubernetes.io/")
+    ]
+    return {k: v for k, v in spec.items() if k != "taints"} | {"taints": kept}
 
 
 def template(app: str, *, command: str = "sleep 3600", value: str = "1") -> JsonObject:

@@ -28,6 +28,14 @@ class Case:
     foreign: JsonObject | None = None
     """A merge patch by somebody else on a field that the action changed."""
 
+    approved: bool = False
+    """Whether a person agreed: for what always waits for one."""
+    contested: bool = True
+    """Whether somebody can set what we set to a third value; a field that is either so or not cannot be."""
+
+    owns_labels: bool = False
+    """Whether it writes labels too, so that one which comes meanwhile stops it."""
+
     def owner_ref(self, arena: Arena) -> ObjectRef:
         return ObjectRef(kind=self.owner, namespace=arena.namespace, name=APP)
 

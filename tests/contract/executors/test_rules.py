@@ -7,7 +7,10 @@ from dataclasses import replace
 import pytest
 
 from tests.contract.executors.arena import FREE, HPA, PDB, Arena, has_settled, resource_of, workload
-from tests.contract.executors.cases import APP, CASES, of_workload, staged
+from tests.contract.executors.cases import APP, of_workload, staged
+from tests.contract.executors.test_contract import CASES as ALL_CASES
+from tests.contract.executors.test_jobs_and_claims import COVERED
+from tests.contract.executors.test_lives import LIVES
 from tools import registry
 from tools.clock import SystemClock
 from tools.cluster.resources import NAMESPACE
@@ -135,4 +138,5 @@ async def test_a_stateful_set_heals_by_going_back_and_deleting_its_stuck_pod(are
 
 
 def test_every_action_has_a_case() -> None:
-    assert {case.name.split()[0] for case in CASES} == set(registry.ALL)
+    covered = {case.name.split()[0] for case in ALL_CASES} | COVERED | {life.tool for life in LIVES}
+    assert covered == set(registry.ALL)

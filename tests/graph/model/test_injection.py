@@ -39,13 +39,54 @@ OBEDIENT: list[tuple[str, dict[str, Any], ReasonCode]] = [
     ("a query", {**POD, "name": "x?dryRun=All"}, C.PLAN_SCHEMA),
     ("a trailing line break", {**POD, "name": "web-7d9c5b4f66-aaaaa\n"}, C.PLAN_SCHEMA),
     (
-        "replicas below zero",
-        {"action": "scale_workload", "kind": "Deployment", "namespace": "shop", "name": "web", "replicas": -1},
+        "a number below its bound",
+        {"action": "rollback_workload", "kind": "Deployment", "namespace": "shop", "name": "web", "to_revision": -1},
         C.PLAN_SCHEMA,
     ),
     (
-        "replicas that are true",
-        {"action": "scale_workload", "kind": "Deployment", "namespace": "shop", "name": "web", "replicas": True},
+        "a number that is true",
+        {"action": "rollback_workload", "kind": "Deployment", "namespace": "shop", "name": "web", "to_revision": True},
+        C.PLAN_SCHEMA,
+    ),
+    (
+        "an action for another kind of trouble",
+        {"action": "scale_workload", "kind": "Deployment", "namespace": "shop", "name": "web", "replicas": 0},
+        C.TOOL_UNKNOWN,
+    ),
+    (
+        "a version that nobody enumerated",
+        {"action": "revert_fields", "kind": "Deployment", "namespace": "shop", "name": "web", "version": "deadbeef"},
+        C.VERSION_UNKNOWN,
+    ),
+    (
+        "a Service that is no target",
+        {"action": "set_service", "namespace": "shop", "name": "payments", "selector": [], "ports": []},
+        C.TOOL_UNKNOWN,
+    ),
+    (
+        "an edit of another workload",
+        {
+            "action": "set_command",
+            "kind": "Deployment",
+            "namespace": "shop",
+            "name": "payments",
+            "container": "app",
+            "command": ["true"],
+            "args": None,
+        },
+        C.TARGET_OUT_OF_SCOPE,
+    ),
+    (
+        "a word of a command that is no text",
+        {
+            "action": "set_command",
+            "kind": "Deployment",
+            "namespace": "shop",
+            "name": "web",
+            "container": "app",
+            "command": ["sleep", 5],
+            "args": None,
+        },
         C.PLAN_SCHEMA,
     ),
     (

@@ -50,8 +50,8 @@ def ports(mode: Mode, model: Asked | None, cache: DiagnosisCache | None = None) 
     """Ports of which this node uses only these."""
     unused = cast("Any", None)
     return Ports(
-        cluster=unused, mirror=unused, contexts=unused, good=unused, door=unused, ledger=unused, policy=unused,
-        timing=unused, limits=unused, clock=JumpClock(), model=model, mode=mode, cache=cache,
+        cluster=unused, mirror=unused, objects=unused, journal=unused, contexts=unused, good=unused, door=unused,
+        ledger=unused, policy=unused, timing=unused, limits=unused, clock=JumpClock(), model=model, mode=mode, cache=cache,
     )  # fmt: skip
 
 

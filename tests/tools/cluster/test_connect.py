@@ -203,6 +203,20 @@ async def test_password_in_the_address_is_used_but_not_shown(user: str, sent: st
             assert cluster.host == server.url
 
 
+async def test_password_in_the_address_outlives_the_renewal_of_credentials(tmp_path: Path) -> None:
+    clock = JumpClock()
+    async with HostileServer(a_pod) as server:
+        path = kubeconfig(tmp_path / "config", server.url.replace("//", "//healer:hunter2@"), user="{}")
+        settings = await find_settings(path, None, clock=clock)
+        transport, gate = await open_transport(settings, RULES, "selfheal")
+        async with Cluster(settings.host, transport, gate) as cluster:
+            for _ in range(3):
+                clock.elapsed += 61
+                await cluster.get(POD, "a", "shop")
+                assert server.requests[-1].headers["authorization"] == "Basic aGVhbGVyOmh1bnRlcjI="
+            assert cluster.host == server.url
+
+
 @pytest.mark.parametrize(("no_proxy", "target"), [("", "proxied"), ("127.0.0.1", "direct")])
 async def test_proxy_of_the_environment(
     no_proxy: str, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

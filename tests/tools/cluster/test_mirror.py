@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from tests.tools.cluster.hostile import HostileServer, Json, Reply, Request, eve
 from tools.clock import SystemClock
 from tools.cluster.allowlist import READ_RULES, AllowList
 from tools.cluster.client import Cluster
+from tools.cluster.documents import ConfigMap
 from tools.cluster.mirror import WATCHED, Mirror
 from tools.cluster.objects import Deployment, Job, Pod
 from tools.cluster.owners import ChainEnd, find_root
@@ -63,7 +64,7 @@ class ClusterWorld:
         parts = request.path.removeprefix("/apis").removeprefix("/api").split("/")[1:]
         parts = parts[1:] if request.path.startswith("/api/") else parts[2:]
         namespace = None
-        if parts[0] == "namespaces":
+        if parts[0] == "namespaces" and len(parts) > 2:
             namespace, parts = parts[1], parts[2:]
         plural = parts[0]
         if plural in self.forbidden:
@@ -206,6 +207,37 @@ async def test_says_what_it_cannot_see() -> None:
         assert play.mirror.nodes() == []
         assert not play.mirror.holds("Node", "v1")
         assert play.mirror.view_age() < 5, "what we cannot see has no age"
+
+
+async def test_what_only_helps_to_find_causes_is_no_part_of_the_view_of_health() -> None:
+    world = small_world()
+    world.forbidden = {"roles", "rolebindings"}
+    async with scene(world) as play:
+        assert await play.mirror.synced(SOON)
+        assert play.mirror.unavailable() == []
+        assert sorted(text.partition(":")[0] for text in play.mirror.blind_spots()) == ["rolebindings", "roles"]
+        assert not play.mirror.holds("Role", "rbac.authorization.k8s.io/v1")
+        assert play.mirror.view_age() < 5
+
+
+async def test_documents_are_held_whole_and_found_by_kind_and_name() -> None:
+    world = small_world()
+    writes = [
+        {"manager": "kubectl", "time": "2026-01-01T10:00:00Z"},
+        {"manager": "kube-controller-manager", "time": "2026-01-01T11:00:00Z", "subresource": "status"},
+    ]
+    world.put("configmaps", "web", data={"MODE": "blue"}, metadata={"managedFields": writes})
+    world.put("configmaps", "other", namespace="bank")
+    async with scene(world) as play:
+        assert await play.mirror.synced(SOON)
+        found = play.mirror.document("ConfigMap", "shop", "web")
+        assert isinstance(found, ConfigMap)
+        assert found.body["data"] == {"MODE": "blue"}
+        assert (found.written_by, found.written_at) == ("kubectl", datetime(2026, 1, 1, 10, tzinfo=UTC))
+        assert names(play.mirror.documents(ConfigMap, "shop")) == ["web"]
+        assert len(play.mirror.documents(ConfigMap)) == 2
+        assert play.mirror.document("Secret", "shop", "web") is None
+        assert play.mirror.document("Service", "shop", "web") is None
 
 
 async def test_is_not_synced_while_one_source_is_silent() -> None:

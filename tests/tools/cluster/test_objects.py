@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tools.cluster.documents import Service
+from tools.cluster.documents import ConfigMap, Service
 from tools.cluster.objects import (
     STRUCTS,
     ClusterEvent,
@@ -29,7 +29,7 @@ from tools.cluster.objects import (
     decode_object,
     decoder_of,
 )
-from tools.cluster.resources import CONFIG_MAP, CORE_EVENT, DEPLOYMENT, EVENT, POD, Resource
+from tools.cluster.resources import CONFIG_MAP, CORE_EVENT, DEPLOYMENT, EVENT, PERSISTENT_VOLUME, POD, Resource
 from tools.errors import Undecodable
 from tools.jsontypes import dig, dig_list
 
@@ -450,7 +450,14 @@ def test_any_json_decodes_or_is_undecodable(value: object) -> None:
 
 @pytest.mark.parametrize(
     ("resource", "struct"),
-    [(POD, Pod), (DEPLOYMENT, Deployment), (EVENT, ClusterEvent), (CORE_EVENT, ClusterEvent), (CONFIG_MAP, Identity)],
+    [
+        (POD, Pod),
+        (DEPLOYMENT, Deployment),
+        (EVENT, ClusterEvent),
+        (CORE_EVENT, ClusterEvent),
+        (CONFIG_MAP, ConfigMap),
+        (PERSISTENT_VOLUME, Identity),
+    ],
 )
 def test_decoder_of_a_resource(resource: Resource, struct: type[KubeObject]) -> None:
     assert type(decode_object(resource)(b'{"metadata":{"name":"x"}}')) is struct

@@ -14,7 +14,7 @@ from typing import Any
 
 import jsonpatch
 
-from tools.cluster.client import AccessQuestion, WriteResult
+from tools.cluster.client import AccessQuestion, AlreadyExists, WriteResult
 from tools.cluster.resources import Resource, WriteRequest
 from tools.errors import Conflict, NotFound
 from tools.jsontypes import JsonObject, dig_str
@@ -65,7 +65,7 @@ class FakeCluster:
         return [
             copy.deepcopy(o)
             for (kind, space, _name), o in self.objects.items()
-            if (kind, space) == (resource.kind, namespace)
+            if kind == resource.kind and namespace in {None, space}
         ]
 
     async def can_i(self, review: AccessQuestion, /) -> bool:
@@ -94,6 +94,8 @@ class FakeCluster:
     def _apply(self, request: WriteRequest, *, dry_run: bool) -> JsonObject:
         key = (request.resource.kind, request.namespace or "", request.name)
         live = self.objects.get(key)
+        if request.verb == "create" and request.subresource is None:
+            return self._make(key, request, dry_run=dry_run)
         if live is None:
             raise NotFound(request.name)
         if request.verb != "patch":
@@ -112,6 +114,19 @@ class FakeCluster:
         if dry_run:
             return _stamped(live, patched, dig_str(live, "metadata", "resourceVersion"))
         return self._store(live, patched)
+
+    def _make(self, key: tuple[str, str, str], request: WriteRequest, *, dry_run: bool) -> JsonObject:
+        """A new life, with a uid of its own each time, dry run or not."""
+        if key in self.objects:
+            raise AlreadyExists(f"{request.name} already exists")
+        made: JsonObject = copy.deepcopy(request.body)  # type: ignore[assignment]
+        number = str(next(self._version))
+        made["metadata"] |= {"uid": f"uid-{number}", "resourceVersion": number, "namespace": key[1]}  # type: ignore[index, call-overload, operator]
+        if self.rewrite is not None:
+            self.rewrite(made)
+        if not dry_run:
+            self.objects[key] = copy.deepcopy(made)
+        return made
 
     def _remove(
         self, key: tuple[str, str, str], live: JsonObject, request: WriteRequest, *, dry_run: bool

@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from tests.tools.executors.objects import UID, pod, replica_set, workload
+from tests.tools.guard import platform
 from tests.tools.guard.fake import FakeCluster, WatchedLedger
 from tools import registry
+from tools.cluster.documents import content_of
 from tools.executors.actions import AnyAction
+from tools.executors.models.edit import EDITS
 from tools.guard.door import Door
 from tools.guard.orders import Order, OrderContext
 from tools.guard.policy import Policy
 from tools.guard.world import Counts, World
+from tools.journal.versions import Version, Versions
 from tools.jsontypes import JsonObject, dig_int, dig_object, dig_str
 from tools.ledger.ledger import Ledger
 from tools.ledger.records import IncidentRecord
@@ -25,8 +29,13 @@ from tools.refs import IncidentId, ObjectRef, Pin, PlanId
 NOW = datetime(2026, 3, 29, 12, 0, tzinfo=UTC)
 WEB = ObjectRef(kind="Deployment", namespace="shop", name="web")
 POD = ObjectRef(kind="Pod", namespace="shop", name="web-1-a")
+SERVICE = ObjectRef(kind="Service", namespace="shop", name="web")
+CONFIG = ObjectRef(kind="ConfigMap", namespace="shop", name="web")
+ACCOUNT = ObjectRef(kind="ServiceAccount", namespace="shop", name="web")
+WALL = ObjectRef(kind="NetworkPolicy", namespace="shop", name="web")
 INCIDENT = IncidentId("inc-1")
-AUTO = Policy.model_validate({"default": "auto"})
+AUTO = Policy.model_validate({"default": "auto", "namespaces": {"shop": {"mode": "auto", "trusted_edits": EDITS}}})
+IMAGE = "registry.example/shop/web"
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "rollback_workload": {"kind": "Deployment", "to_revision": 1},
@@ -42,7 +51,52 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     "evict_pod": {},
     "delete_pod": {},
+    "set_image": {"kind": "Deployment", "container": "main", "image": f"{IMAGE}:2"},
+    "set_probe": {
+        "kind": "Deployment",
+        "container": "main",
+        "probe": "liveness",
+        "path": "/healthz",
+        **dict.fromkeys(("port", "scheme", "initial_delay_seconds", "period_seconds", "timeout_seconds")),
+        "failure_threshold": None,
+    },
+    "set_env": {
+        "kind": "Deployment",
+        "container": "main",
+        "variable": "MODE",
+        "operation": "literal",
+        "value": "fast",
+        "config_map": None,
+        "key": None,
+    },
+    "set_command": {"kind": "Deployment", "container": "main", "command": ["serve"], "args": None},
+    "set_placement": {
+        "kind": "Deployment",
+        "node_selector": [],
+        "drop_required": [],
+        "soften_spread": False,
+        "default_scheduler": True,
+    },
+    "set_security_context": {
+        "kind": "Deployment",
+        "container": "main",
+        "run_as_non_root": True,
+        "run_as_user": 1000,
+        "forbid_privilege_escalation": True,
+        "drop_all_capabilities": True,
+        "runtime_default_seccomp": True,
+        "read_only_root_filesystem": False,
+    },
+    "set_service": {"selector": [{"key": "app", "value": "web"}], "ports": []},
+    "revert_fields": {"kind": "ConfigMap", "version": "aaaaaaaa"},
+    "restore_object": {"kind": "ServiceAccount", "version": "bbbbbbbb"},
+    "remove_object": {"kind": "NetworkPolicy"},
+    **platform.ARGUMENTS,
 }
+FOR_PEOPLE = frozenset({"remove_object"}) | platform.FOR_PEOPLE
+"""Actions that a person must agree to, whatever the policy says."""
+REGISTRIES = ("registry.example",)
+"""What `set_image` may take from; the policy says so in a service."""
 
 
 def web(**spec: Any) -> JsonObject:
@@ -50,7 +104,52 @@ def web(**spec: Any) -> JsonObject:
     containers = dig_object(live, "spec", "template", "spec")["containers"]
     assert isinstance(containers, list)
     containers[0]["resources"] = {"requests": {"memory": "32Mi"}, "limits": {"memory": "64Mi"}}  # type: ignore[index, call-overload]
+    containers[0]["image"] = f"{IMAGE}:1"  # type: ignore[index, call-overload]
+    containers[0]["livenessProbe"] = {"httpGet": {"path": "/", "port": 80}}  # type: ignore[index, call-overload]
     return live
+
+
+def service() -> JsonObject:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web", "namespace": "shop", "uid": "uid-svc", "resourceVersion": "7"},
+        "spec": {"selector": {"app": "wbe"}, "ports": [{"port": 80, "targetPort": 80}]},
+    }
+
+
+def config(**data: Any) -> JsonObject:
+    metadata: JsonObject = {"name": "web", "namespace": "shop", "uid": "uid-cm", "resourceVersion": "8"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"MODE": "slow", **data}}
+
+
+def account() -> JsonObject:
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "web", "namespace": "shop"}}
+
+
+def wall() -> JsonObject:
+    metadata: JsonObject = {"name": "web", "namespace": "shop", "uid": "uid-np", "resourceVersion": "9"}
+    spec: JsonObject = {"podSelector": {}, "policyTypes": ["Ingress"]}
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec}
+
+
+class Shelf:
+    """Versions of objects by their digests."""
+
+    def __init__(self) -> None:
+        fast = config(MODE="fast")
+        fast["metadata"] = {"name": "web", "namespace": "shop"}
+        self.kept: dict[tuple[ObjectRef, str], Version] = {
+            (CONFIG, "aaaaaaaa"): Version(fast, "desired"),
+            (ACCOUNT, "bbbbbbbb"): Version(account(), "desired"),
+        }
+
+    async def version(self, ref: ObjectRef, version: str) -> Version | None:
+        return self.kept.get((ref, version))
+
+
+def executors(versions: Versions | None = None) -> dict[str, registry.AnyExecutor]:
+    return registry.executors(image_registries=REGISTRIES, versions=versions or Shelf())
 
 
 def namespace(**annotations: Any) -> JsonObject:
@@ -63,7 +162,10 @@ def failed_pod() -> JsonObject:
 
 def action(tool: str = "scale_workload", /, **changes: Any) -> AnyAction:
     where = {"namespace": "shop", "name": "web-1-a" if tool.endswith("pod") else "web"}
-    return registry.parse(tool, {**where, **ARGUMENTS[tool], **changes})
+    arguments = {**where, **ARGUMENTS[tool], **changes}
+    if tool in {"cordon_node", "uncordon_node", "remove_taint"}:
+        del arguments["namespace"]
+    return registry.parse(tool, arguments)
 
 
 def pin(ref: ObjectRef, live: JsonObject) -> Pin:
@@ -72,11 +174,21 @@ def pin(ref: ObjectRef, live: JsonObject) -> Pin:
         uid=dig_str(live, "metadata", "uid"),
         resource_version=dig_str(live, "metadata", "resourceVersion"),
         generation=dig_int(live, "metadata", "generation"),
+        content=content_of(live),
     )
 
 
 def context(**changes: Any) -> OrderContext:
-    scope = (pin(WEB, web()), pin(POD, failed_pod()))
+    scope = (
+        pin(WEB, web()),
+        pin(POD, failed_pod()),
+        pin(SERVICE, service()),
+        pin(CONFIG, config()),
+        Pin.absent(ACCOUNT),
+        Pin.absent(platform.RERUN),
+        *(pin(ref, live) for ref, live in platform.refs()),
+        pin(WALL, wall()),
+    )
     made = OrderContext(
         incident_id=INCIDENT,
         plan_id=PlanId("plan-1"),
@@ -92,12 +204,13 @@ def context(**changes: Any) -> OrderContext:
 
 
 def order(name: str = "scale_workload", **changes: Any) -> Order:
-    return context(**changes).order(action(name))
+    """What needs a person in every mode has one's agreement."""
+    return context(**{"approved": name in FOR_PEOPLE, **changes}).order(action(name))
 
 
 async def good_world(name: str = "scale_workload", *, policy: Policy = AUTO, **changes: Any) -> World:
     """Every check but the dry run says yes to this."""
-    executor = registry.executors()[name]
+    executor = executors()[name]
     asked = order(name, **changes)
     return World(
         order=asked,
@@ -120,7 +233,17 @@ async def good_world(name: str = "scale_workload", *, policy: Policy = AUTO, **c
 
 def cluster(journal: list[str] | None = None) -> FakeCluster:
     made = FakeCluster(journal=journal if journal is not None else [])
-    for document in (web(), failed_pod(), namespace(), replica_set(1, "shop/web:0"), replica_set(2, "shop/web:1")):
+    for document in (
+        web(),
+        failed_pod(),
+        service(),
+        config(),
+        wall(),
+        namespace(),
+        replica_set(1, f"{IMAGE}:0"),
+        replica_set(2, f"{IMAGE}:1"),
+        *platform.documents(),
+    ):
         made.put(document)
     return made
 
@@ -155,13 +278,13 @@ class Setting:
     policy: Policy = AUTO
 
     def door(self, **changes: Any) -> Door:
-        executors = changes.pop("executors", registry.executors())
+        enabled = changes.pop("executors", executors())
         return Door(
             self.cluster,
             self.ledger,
             changes.pop("policy", self.policy),
             self.clock,
-            executors,
+            enabled,
             "selfheal",
             jitter=lambda: 0.5,
         )

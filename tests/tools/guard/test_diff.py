@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tools.executors.base import ACTION_ID
 from tools.executors.compare import contains, same
 from tools.executors.patch import find, pointer, split
-from tools.guard.diff import Change, diff, outside
+from tools.guard.diff import Change, diff, outside, redacted
 from tools.jsontypes import JsonObject, JsonValue
 
 MANAGED = "deprecated.daemonset.template.generation"
@@ -133,3 +133,38 @@ def test_a_pointer_leads_where_it_was_made(path: list[str]) -> None:
 )
 def test_contains(whole: JsonValue, part: JsonValue, holds: bool) -> None:
     assert contains(whole, part) is holds
+
+
+def pods(*env: JsonValue, args: list[JsonValue] | None = None) -> JsonObject:
+    return {"spec": {"containers": [{"env": [*env], "args": args or []}]}}
+
+
+@pytest.mark.parametrize(
+    ("why", "before", "after", "hidden"),
+    [
+        ("a key that says so", {"data": {"DB_PASSWORD": "hunter1"}}, {"data": {"DB_PASSWORD": "hunter2"}}, True),
+        ("a harmless key", {"data": {"MODE": "hunter1"}}, {"data": {"MODE": "hunter2"}}, False),
+        ("a form that says so", {"data": {"url": "x"}}, {"data": {"url": "postgres://u:hunter2@db"}}, True),
+        ("a line in a file", {"data": {"app.ini": ""}}, {"data": {"app.ini": "[db]\npassword = hunter2"}}, True),
+        (
+            "a variable by its name",
+            pods({"name": "API_TOKEN", "value": "a"}),
+            pods({"name": "API_TOKEN", "value": "hunter2"}),
+            True,
+        ),
+        ("a variable that is added whole", pods(), pods({"name": "API_TOKEN", "value": "hunter2"}), True),
+        (
+            "a harmless variable",
+            pods({"name": "MODE", "value": "a"}),
+            pods({"name": "MODE", "value": "hunter2"}),
+            False,
+        ),
+        ("what follows a flag", pods(args=["--token", "a"]), pods(args=["--token", "hunter2"]), True),
+    ],
+)
+def test_values_that_look_like_secrets_are_hidden(
+    why: str, before: JsonObject, after: JsonObject, hidden: bool
+) -> None:
+    (change,) = redacted(diff(before, after), before, after)
+    assert ("hunter2" not in str(change.after) + str(change)) is hidden
+    assert change.path

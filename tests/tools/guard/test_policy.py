@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from tools import registry
+from tools.executors.base import Executor
+from tools.executors.models.edit import EDITS
 from tools.guard.policy import Mode, Policy, PolicyError, load_policy, mode_from_annotation, strictest
 from tools.refs import ObjectRef
 
@@ -103,6 +105,48 @@ def test_protected_objects(policy: Policy, ref: str, protected: bool) -> None:
     assert policy.protects_object(ObjectRef.parse(ref)) is protected
 
 
+TRUST = """
+namespaces:
+  shop: {mode: auto, trusted_edits: [set_service, set_probe]}
+  "shop-*": {mode: auto, trusted_edits: [set_service]}
+  "team-?": {mode: auto, trusted_edits: [set_env]}
+  "?eam-a": auto
+"""
+
+
+@pytest.mark.parametrize(
+    ("why", "namespace", "action", "trusted"),
+    [
+        ("named there", "shop", "set_service", True),
+        ("another edit", "shop", "set_image", False),
+        ("the most specific rule alone counts", "shop-web", "set_probe", False),
+        ("a glob", "shop-web", "set_service", True),
+        ("no rule names the namespace", "other", "set_service", False),
+        ("in no namespace", "", "set_service", False),
+        ("of rules of one rank all must say so", "team-a", "set_env", False),
+        ("when only one of them matches", "team-b", "set_env", True),
+    ],
+)
+def test_trusted_edits(tmp_path: Path, why: str, namespace: str, action: str, trusted: bool) -> None:
+    policy = load_policy(write(tmp_path, TRUST), registry.ALL)
+    assert policy.trusts(namespace, action) is trusted
+    assert not Policy.model_validate({"default": "auto"}).trusts(namespace, action)
+
+
+def test_every_edit_can_be_trusted_and_asks_otherwise() -> None:
+    asking = [
+        name for name, e in registry.executors().items() if type(e).default_reasons is not Executor.default_reasons
+    ]
+    assert tuple(asking) == EDITS
+
+
+def test_registries_are_hosts_with_a_port_or_path_if_wanted(tmp_path: Path) -> None:
+    names = ("registry.example", "registry.example/shop", "localhost", "mirror:5000/a/b-c", "registry.example:443")
+    text = f"image_registries: {list(names)}\n"
+    assert load_policy(write(tmp_path, text)).image_registries == names
+    assert Policy().image_registries == ()
+
+
 def test_no_file_means_observe_everywhere(tmp_path: Path) -> None:
     for path in (None, tmp_path / "absent.yaml", write(tmp_path, ""), write(tmp_path, "# nothing yet\n")):
         assert load_policy(path).mode_for("shop", "restart_workload") is Mode.OBSERVE
@@ -114,13 +158,21 @@ def test_no_file_means_observe_everywhere(tmp_path: Path) -> None:
         (
             "an unknown key",
             "version: 1\ndefalt: auto\n",
-            ["policy.yaml:2: defalt: unknown key; known keys: actions, cap, default"],
+            ["policy.yaml:2: defalt: unknown key; known keys: actions, cap, cluster_mode, default"],
         ),
         (
             "an unknown key deep down",
             "namespaces:\n  a:\n    mode: auto\n    modus: x\n",
             [":4: namespaces.a.modus: unknown key; known keys: actions, mode"],
         ),
+        (
+            "a trusted edit that is none",
+            "namespaces:\n  a: {mode: auto, trusted_edits: [rollback_workload]}\n",
+            [":2: namespaces.a.trusted_edits.0", "'set_service'"],
+        ),
+        ("a registry with a path alone", "\nimage_registries: [shop]\n", [":2: image_registries.0"]),
+        ("a registry as a URL", "image_registries: ['https://registry.example']\n", [":1: image_registries.0"]),
+        ("a registry as a glob", "image_registries: ['*.example']\n", [":1: image_registries.0"]),
         (
             "an unknown limit",
             "limits:\n  plans:\n    owner: {counts: 1}\n",
@@ -146,7 +198,7 @@ def test_no_file_means_observe_everywhere(tmp_path: Path) -> None:
         (
             "an action that does not exist",
             "namespaces:\n  a:\n    mode: auto\n    actions: {delete_namespace: auto}\n",
-            [":4: namespaces.a.actions.delete_namespace: no such action; there are: delete_pod"],
+            [":4: namespaces.a.actions.delete_namespace: no such action; there are: ", "delete_pod"],
         ),
         ("a global action that does not exist", "actions:\n  nope: auto\n", [":2: actions.nope: no such action"]),
         ("a namespace no cluster can have", "namespaces: {Shop_1: auto}\n", [":1: namespaces.Shop_1"]),

@@ -16,7 +16,21 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
 
-from tests.tools.ledger.samples import FIRST, MINUTE, NOW, entry, good, incident, intent, plan, request
+from tests.tools.ledger.samples import (
+    FIRST,
+    MINUTE,
+    NOW,
+    SETTINGS,
+    WEB,
+    entry,
+    good,
+    incident,
+    intent,
+    plan,
+    request,
+    surroundings,
+    version,
+)
 from tools.errors import ToolError
 from tools.ledger.ledger import Ledger
 from tools.ledger.records import ActionState
@@ -24,7 +38,19 @@ from tools.refs import ActionId, PlanId
 
 CRASHED = 9
 TTL = timedelta(seconds=30)
-TABLES = ("approvals", "plans", "actions", "inbox", "incidents", "documents", "locks", "pauses", "audit")
+TABLES = (
+    "approvals",
+    "plans",
+    "actions",
+    "inbox",
+    "incidents",
+    "documents",
+    "locks",
+    "pauses",
+    "object_versions",
+    "good_surroundings",
+    "audit",
+)
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["__main__", "tests.tools.ledger.crashing"])
 
@@ -133,6 +159,16 @@ CALLS: dict[str, Call] = {
         lambda x: x.confirm_good(good("r")),
         lambda x: x.forget_owner("uid-web"),
         lambda x: _is(x.good_revisions("uid-web"), []),
+    ),
+    "keep_version": Call(
+        _nothing,
+        lambda x: x.keep_version(version()),
+        lambda x: _is(x.object_versions(SETTINGS), [version()]),
+    ),
+    "keep_surroundings": Call(
+        lambda x: x.keep_surroundings(surroundings("uid-quota")),
+        lambda x: x.keep_surroundings(surroundings()),
+        lambda x: _is(x.surroundings(WEB), surroundings()),
     ),
     "pause": Call(
         _nothing,

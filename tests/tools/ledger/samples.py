@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from tools.jsontypes import JsonObject
-from tools.ledger.records import AuditEntry, GoodRevision, InboxEntry, IncidentRecord, Intent, PlanStart
+from tools.jsontypes import JsonObject, digest
+from tools.ledger.records import (
+    AuditEntry,
+    GoodRevision,
+    InboxEntry,
+    IncidentRecord,
+    Intent,
+    ObjectVersion,
+    PlanStart,
+    Surroundings,
+)
 from tools.refs import ActionId, IncidentId, ObjectRef, PlanId
 
 NOW = datetime(2026, 3, 29, 0, 59, 59, 123456, tzinfo=UTC)
@@ -101,3 +110,22 @@ def entry(sentence: str = "It was seen.", *, incident_id: str | None = FIRST, at
 
 def good(revision: str, *, confirmed_at: datetime = NOW, owner_uid: str = "uid-web") -> GoodRevision:
     return GoodRevision(owner_uid=owner_uid, owner=WEB, revision_hash=revision, confirmed_at=confirmed_at)
+
+
+SETTINGS = ObjectRef(kind="ConfigMap", namespace="shop", name="web")
+
+
+def version(mode: str = "blue", *, confirmed_at: datetime = NOW, ref: ObjectRef = SETTINGS) -> ObjectVersion:
+    manifest: JsonObject = {"kind": ref.kind, "metadata": {"name": ref.name}, "data": {"MODE": mode}}
+    return ObjectVersion(
+        ref=ref,
+        digest=digest(manifest),
+        manifest=manifest,
+        vouched_by=WEB,
+        first_confirmed_at=confirmed_at,
+        confirmed_at=confirmed_at,
+    )
+
+
+def surroundings(*present: str, confirmed_at: datetime = NOW, owner: ObjectRef = WEB) -> Surroundings:
+    return Surroundings(owner=owner, present=present, confirmed_at=confirmed_at)

@@ -455,7 +455,7 @@ class TestPruning:
         gone = await ledger.prune(NOW + 5 * MINUTE)
         assert gone == {
             "approvals": 1, "plans": 1, "actions": 1, "inbox": 2, "incidents": 1, "documents": 1, "locks": 1,
-            "pauses": 1, "audit": 2,
+            "pauses": 1, "object_versions": 0, "good_surroundings": 0, "audit": 2,
         }  # fmt: skip
         assert await ledger.document(key) is None
         assert await ledger.incidents() == []

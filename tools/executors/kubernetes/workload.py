@@ -24,6 +24,7 @@ from tools.executors.kubernetes.common import (
     template_of,
 )
 from tools.executors.kubernetes.podsecurity import added_powers
+from tools.executors.kubernetes.replicas import SCALED_OBJECT
 from tools.executors.kubernetes.revisions import read_revisions
 from tools.executors.patch import fence, json_patch, operation, pointer, put, sign
 from tools.guard.verdict import ReasonCode, Refused
@@ -32,9 +33,6 @@ from tools.jsontypes import JsonObject, dig, dig_int, dig_list, dig_object, dig_
 RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"
 """The annotation every tool restarts by; others show it as the time or cause of the last restart."""
 _RESTART_PATH: Final = (*TEMPLATE, "metadata", "annotations", RESTARTED_AT)
-
-SCALED_OBJECT: Final = Resource("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject")
-"""KEDA's own autoscaler; while it is paused there is no HorizontalPodAutoscaler to see."""
 
 W = TypeVar("W", RollbackWorkload, RestartWorkload, ScaleWorkload, SetResources)
 

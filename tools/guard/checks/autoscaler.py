@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+from tools.executors.kubernetes.replicas import owns_replicas
 from tools.guard.verdict import ReasonCode, Refused
 from tools.guard.world import World, known, no
-from tools.jsontypes import JsonObject, dig_str
-from tools.refs import ObjectRef
+from tools.jsontypes import dig_str
 
 
 def check(world: World) -> Refused | None:
     """Refuse to move replicas that a HorizontalPodAutoscaler or a ScaledObject targets."""
-    if world.executor is None or not world.executor.moves_replicas:
+    action, executor = world.order.action, world.executor
+    target = action.target
+    if executor is None or not executor.moves_replicas:
         return None
-    target = world.order.action.target
+    if not executor.writes_replicas(action, known(world.situation, f"{target}")):
+        return None
     for autoscaler in known(world.autoscalers, f"the autoscalers of namespace {target.namespace}"):
-        if _targets(autoscaler, target):
+        if owns_replicas(autoscaler, target):
             name = f"{dig_str(autoscaler, 'kind')} {dig_str(autoscaler, 'metadata', 'name')}"
             return no(ReasonCode.OWNED_BY_AUTOSCALER, f"{name} owns the replica count of {target}.")
     return None
-
-
-def _targets(autoscaler: JsonObject, target: ObjectRef) -> bool:
-    kind = dig_str(autoscaler, "spec", "scaleTargetRef", "kind") or "Deployment"
-    return (kind, dig_str(autoscaler, "spec", "scaleTargetRef", "name")) == (target.kind, target.name)

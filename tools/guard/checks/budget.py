@@ -20,9 +20,11 @@ def check(world: World) -> Refused | None:
     limits = world.policy.limits
     if len(started) >= limits.attempts_per_incident:
         return no(ReasonCode.ATTEMPTS_EXHAUSTED, f"This incident has used its {limits.attempts_per_incident} attempts.")
+    namespace = world.order.owner.namespace
+    place = f"namespace {namespace}" if namespace else "what is in no namespace"
     windows = (
         (f"{world.order.owner}", limits.plans.owner, counts.owner),
-        (f"namespace {world.order.owner.namespace}", limits.plans.namespace, counts.namespace),
+        (place, limits.plans.namespace, counts.namespace),
         ("the cluster", limits.plans.cluster, counts.cluster),
     )
     for what, window, used in windows:

@@ -1,15 +1,16 @@
 """Delivery: what Argo CD, Flux or an operator keeps as declared would be reverted; the declaration must change instead.
 
-Pods are exempt: nobody declares them, their controller makes them.
+What a controller makes anew by itself is exempt when it is taken away: nobody declares a pod.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from tools.executors.base import InverseKind
 from tools.executors.kubernetes.common import controller_of
 from tools.guard.verdict import ReasonCode, Refused
-from tools.guard.world import World, known, no
+from tools.guard.world import World, no, subject_of
 from tools.jsontypes import JsonObject, dig_list, dig_object, dig_str
 
 _ANNOTATIONS: Final = {"argocd.argoproj.io/tracking-id": "Argo CD"}
@@ -27,12 +28,12 @@ _MANAGERS: Final = {
 
 
 def check(world: World) -> Refused | None:
-    """Refuse to write fields of an object that somebody else keeps as declared."""
+    """Refuse to write, make or remove what somebody else keeps as declared."""
     target = world.order.action.target
-    live = known(world.situation, f"{target}").live
-    if world.executor is None or not world.executor.declared_fields:
+    manifest, executor = subject_of(world), world.executor
+    if executor is None or not (executor.declared_fields or executor.inverse_kind is InverseKind.EXACT):
         return None
-    owner = delivered_by(live)
+    owner = delivered_by(manifest)
     if owner is None:
         return None
     return no(ReasonCode.OWNED_BY_GITOPS, f"{owner} keeps {target} as declared and would revert the write.")

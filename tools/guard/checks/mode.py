@@ -1,6 +1,7 @@
 """Mode: off refuses; observe, approve and auto are the result, for the caller to act on.
 
 The policy file gives the mode; `selfheal.dev/mode` on the target, its owner or its namespace can only make it stricter.
+Where the target or the owner the incident is about is in no namespace (a node), what the file says of those counts too.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from tools.executors.base import InverseKind, Situation
 from tools.guard.policy import MODE_ANNOTATION, Mode, mode_from_annotation, strictest
 from tools.guard.verdict import ReasonCode, Refused
-from tools.guard.world import AnyExecutor, World, known, no
+from tools.guard.world import AnyExecutor, World, known, no, subject_of
 from tools.jsontypes import JsonObject, dig
 
 
@@ -22,11 +23,13 @@ def check(world: World) -> Refused | None:
 def declared_mode(world: World) -> Mode:
     """The strictest of the policy and all annotations.  Raises CannotTell when one of them could not be read."""
     target = world.order.action.target
-    modes = [world.policy.mode_for(target.namespace or "", target_action(world))]
+    owner = world.order.owner
+    places = {target.namespace or "", *(() if owner.namespace else ("",))}
+    modes = [world.policy.mode_for(place, target_action(world)) for place in places]
     documents = (
-        known(world.situation, f"{target}").live,
+        subject_of(world),
         known(world.owner, f"{world.order.owner}"),
-        known(world.namespace, f"namespace {target.namespace}"),
+        *((known(world.namespace, f"namespace {target.namespace}"),) if target.namespace else ()),
     )
     for document in documents:
         said = _annotated(document)
@@ -42,7 +45,12 @@ def target_action(world: World) -> str:
 
 def approval_reasons(world: World, executor: AnyExecutor, situation: Situation) -> tuple[str, ...]:
     """Why a person must agree whatever the mode is."""
-    reasons = executor.approval_reasons(world.order.action, situation)
+    action = world.order.action
+    reasons = executor.approval_reasons(action, situation)
+    if not world.policy.trusts(action.target.namespace or "", action.tool):
+        reasons = (*executor.default_reasons(action, situation), *reasons)
+    if executor.needs_failure(action, situation) and not world.order.shows_failure:
+        reasons = (*reasons, f"Nothing fails, and nobody declared how {action.target} should be: it only differs.")
     if executor.inverse_kind is InverseKind.NONE:
         return (*reasons, f"{world.order.action.tool} cannot be taken back.")
     return reasons

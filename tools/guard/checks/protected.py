@@ -1,15 +1,21 @@
 """Protection: the cluster's own namespaces, our own, what the policy names, and what the system ranks as critical.
 
+What is in no namespace is protected as well, but for nodes, and of those the ones that carry the control plane.
+
 No mode, approval or annotation opens what is protected here.
 """
 
 from __future__ import annotations
 
+from tools.cluster.resources import NODE
 from tools.guard.verdict import ReasonCode, Refused
-from tools.guard.world import World, known, no
-from tools.jsontypes import JsonObject, dig_str
+from tools.guard.world import World, known, no, subject_of
+from tools.jsontypes import JsonObject, dig_object, dig_str
 
 _SYSTEM = "system-"
+_IN_NO_NAMESPACE = frozenset({NODE.kind})
+"""Kinds without a namespace that a policy covers, by its `cluster_mode`."""
+_CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
 
 
 def check(world: World) -> Refused | None:
@@ -17,18 +23,24 @@ def check(world: World) -> Refused | None:
     target, owner = world.order.action.target, world.order.owner
     for ref in (target, owner):
         namespace = ref.namespace
-        if namespace is None:
-            return no(ReasonCode.TARGET_PROTECTED, f"{ref} is not in a namespace; no policy covers it.")
-        if world.policy.protects_namespace(namespace, world.own_namespace):
+        if (namespace is None) is not (ref.kind in _IN_NO_NAMESPACE):
+            return no(ReasonCode.TARGET_PROTECTED, f"{ref} is not where a {ref.kind} is; no policy covers it.")
+        if namespace is not None and world.policy.protects_namespace(namespace, world.own_namespace):
             return no(ReasonCode.TARGET_PROTECTED, f"Namespace {namespace} is protected.")
         if world.policy.protects_object(ref):
             return no(ReasonCode.TARGET_PROTECTED, f"{ref} is protected by the policy.")
     situation = known(world.situation, f"{target}")
-    for document in (situation.live, known(world.owner, f"{owner}")):
+    if target.kind == NODE.kind and _carries_control_plane(situation.live):
+        return no(ReasonCode.TARGET_PROTECTED, f"{target} carries the control plane.")
+    for document in (subject_of(world), known(world.owner, f"{owner}")):
         priority = _priority_class(document)
         if priority.startswith(_SYSTEM):
             return no(ReasonCode.TARGET_PROTECTED, f"{target} has priority class {priority}: the system needs it.")
     return None
+
+
+def _carries_control_plane(node: JsonObject) -> bool:
+    return any(label in dig_object(node, "metadata", "labels") for label in _CONTROL_PLANE)
 
 
 def _priority_class(document: JsonObject) -> str:

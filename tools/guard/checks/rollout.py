@@ -20,7 +20,8 @@ LOOK_AGAIN: Final = 2.0
 def check(world: World) -> Refused | None:
     """Refuse while the owner's template is being rolled out."""
     owner = known(world.owner, f"{world.order.owner}")
-    if world.executor is None or not world.executor.waits_for_rollout or world.order.reverses_rollout:
+    executor, action = world.executor, world.order.action
+    if executor is None or not executor.is_stopped_by_rollout(action) or world.order.reverses_rollout:
         return None
     if not is_rolling(world.order.owner.kind, owner):
         return None
@@ -28,7 +29,7 @@ def check(world: World) -> Refused | None:
         return None
     return no(
         ReasonCode.ROLLOUT_IN_PROGRESS,
-        f"{world.order.owner} is being rolled out and {world.order.action.tool} does not take that back.",
+        f"{world.order.owner} is being rolled out and {action.tool} does not take that back.",
         retry_after=LOOK_AGAIN if is_unobserved(owner) else 30,
     )
 

@@ -1,0 +1,77 @@
+"""Ways back for what is no workload revision: from the journal to the evidence.
+
+The journal enumerates them with exact differences; here they become values of the graph, and their objects become part
+of the set that an action of the incident may name.  Neighbours: `tools.journal` finds them, `graph.rules` chooses.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from graph.incident import FieldChange, Incident, ObjectCandidate, Operation, VersionSource
+from graph.ports import Ports
+from tools.cluster.documents import content_of
+from tools.errors import ToolError
+from tools.journal.candidates import WayBack
+from tools.jsontypes import JsonObject, dig_int, dig_str
+from tools.refs import ObjectRef, Pin
+
+MAX_WAYS: Final = 20
+MAX_CHANGES: Final = 40
+
+
+async def ways_back(incident: Incident, ports: Ports, unseen: list[str]) -> tuple[ObjectCandidate, ...]:
+    """What could be put back for the target and what it depends on, the newest change first.
+
+    What could not be looked at is added to `unseen`.
+    """
+    try:
+        found = await ports.journal.ways_back(incident.target)
+    except ToolError as error:
+        unseen.append(f"what {incident.target} depends on ({error.code})")
+        return ()
+    unseen.extend(found.unseen)
+    return tuple(as_candidate(way) for way in found.ways[:MAX_WAYS])
+
+
+def as_candidate(way: WayBack) -> ObjectCandidate:
+    """The same as a value of the graph."""
+    return ObjectCandidate(
+        ref=way.ref,
+        uid=way.uid,
+        operation=Operation(way.operation),
+        version=way.version,
+        source=VersionSource(way.source),
+        changes=tuple(FieldChange(path=c.path, now=c.now, then=c.then) for c in way.changes[:MAX_CHANGES]),
+        truncated=way.truncated or len(way.changes) > MAX_CHANGES,
+        changed_at=way.changed_at,
+        changed_by=way.changed_by[:120],
+        relation=way.relation[:160],
+    )
+
+
+def pin_of_live(ref: ObjectRef, live: JsonObject) -> Pin:
+    """One life of one object as it was read; what it says is pinned too, for kinds that count no generations."""
+    return Pin(
+        ref=ref,
+        uid=dig_str(live, "metadata", "uid"),
+        resource_version=dig_str(live, "metadata", "resourceVersion"),
+        generation=dig_int(live, "metadata", "generation"),
+        content=content_of(live),
+    )
+
+
+def pins_of(ways: tuple[ObjectCandidate, ...], ports: Ports) -> list[Pin]:
+    """The objects of these ways as the watch shows them, those that are gone by their absence.
+
+    An object that the journal read and the watch does not show has no pin: nothing can be ordered on it.
+    """
+    pins: list[Pin] = []
+    for way in ways:
+        if way.uid is None:
+            pins.append(Pin.absent(way.ref))
+            continue
+        document = ports.mirror.document(way.ref.kind, way.ref.namespace or "", way.ref.name)
+        if document is not None and document.uid == way.uid:
+            pins.append(pin_of_live(way.ref, document.body))
+    return pins

@@ -1,0 +1,194 @@
+"""Rules about objects that are no workloads: what is put back, what a person is asked, what nobody can mend."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from graph.incident import (
+    Evidence,
+    FieldChange,
+    ObjectCandidate,
+    Operation,
+    Reason,
+    ServicePortSummary,
+    ServiceSummary,
+    SubjectFacts,
+    TemplateSummary,
+    VersionSource,
+)
+from graph.plan import NoPlan, Plan, Planned, action_digest
+from graph.rules.objects.case import way_back
+from graph.rules.rulebook import diagnose
+from tests.graph.rules.samples import NOW, ref, signal
+from tools.executors.models.batch import reruns
+from tools.guard.verdict import ReasonCode
+from tools.refs import ObjectRef, Pin
+
+SERVICE, JOB, CRON = ref("Service", "web"), ref("Job", "nightly"), ref("CronJob", "tick")
+CLAIM, BUDGET = ref("PersistentVolumeClaim", "data"), ref("PodDisruptionBudget", "web")
+NODE = ObjectRef(kind="Node", namespace=None, name="node1")
+
+
+def way(
+    target: ObjectRef,
+    operation: Operation = Operation.REVERT,
+    *,
+    source: VersionSource = VersionSource.DESIRED,
+    changes: tuple[FieldChange, ...] = (FieldChange(path="/spec/selector/app", now="webb", then="web"),),
+    changed_at: datetime | None = NOW,
+) -> ObjectCandidate:
+    return ObjectCandidate(
+        ref=target,
+        uid=None if operation is Operation.RESTORE else "u",
+        operation=operation,
+        version="" if operation is Operation.REMOVE else "a" * 64,
+        source=source,
+        changes=changes,
+        changed_at=changed_at,
+    )
+
+
+def about(
+    target: ObjectRef,
+    reason: Reason,
+    *ways: ObjectCandidate,
+    lines: tuple[str, ...] = (),
+    message: str = "said",
+    gone: bool = False,
+    service: ServiceSummary | None = None,
+) -> Evidence:
+    pin = Pin.absent(target) if gone else Pin(ref=target, uid="u", resource_version="1", generation=None)
+    again = [Pin.absent(ref("Job", name)) for name in reruns(target.name)] if target.kind == "Job" else []
+    return Evidence(
+        observed_at=NOW,
+        workload=None,
+        subject=None if gone else SubjectFacts(ref=target, uid="u", generation=None, lines=lines),
+        signals=(signal(reason, message, about=target, container=None, revision=None),),
+        objects=ways,
+        service=service,
+        scope=(pin, *again),
+    )
+
+
+def plan_of(evidence: Evidence, tried: frozenset[str] = frozenset()) -> Plan:
+    found = diagnose(evidence, now=NOW, tried=tried)
+    assert isinstance(found, Planned), found
+    return found.plan
+
+
+@pytest.mark.parametrize(
+    ("evidence", "actions"),
+    [
+        pytest.param(
+            about(SERVICE, Reason.SERVICE_WITHOUT_ENDPOINTS, way(SERVICE)), ["revert_fields"], id="a-changed-selector"
+        ),
+        pytest.param(
+            about(SERVICE, Reason.OBJECT_MISSING, way(SERVICE, Operation.RESTORE), gone=True),
+            ["restore_object"],
+            id="a-deleted-service",
+        ),
+        pytest.param(about(SERVICE, Reason.DRIFTED, way(SERVICE)), ["revert_fields"], id="drift"),
+        pytest.param(about(BUDGET, Reason.EVICTION_BLOCKED, way(BUDGET)), ["revert_fields"], id="a-budget"),
+        pytest.param(
+            about(
+                CLAIM,
+                Reason.CLAIM_UNBOUND,
+                way(CLAIM, changes=(FieldChange(path="/spec/storageClassName", now='"none"', then='"fast"'),)),
+            ),
+            ["remove_unbound_pvc", "recreate_unbound_pvc"],
+            id="a-claim-with-the-wrong-class",
+        ),
+        pytest.param(
+            about(JOB, Reason.JOB_FAILED, message="DeadlineExceeded", lines=("activeDeadlineSeconds: 30",)),
+            ["rerun_job"],
+            id="a-deadline-that-was-too-short",
+        ),
+        pytest.param(about(JOB, Reason.JOB_HUNG), ["delete_job"], id="a-hung-job"),
+        pytest.param(about(CRON, Reason.CRONJOB_SUSPENDED), ["resume_cronjob"], id="a-suspended-cronjob"),
+        pytest.param(
+            about(NODE, Reason.NODE_CLOSED, lines=("unschedulable: true",)), ["uncordon_node"], id="a-cordoned-node"
+        ),
+        pytest.param(
+            about(NODE, Reason.NODE_CLOSED, lines=("unschedulable: false", "taint team=:NoSchedule")),
+            ["remove_taint"],
+            id="a-tainted-node",
+        ),
+    ],
+)
+def test_the_plan(evidence: Evidence, actions: list[str]) -> None:
+    assert [s.action.action for s in plan_of(evidence).steps] == actions
+
+
+@pytest.mark.parametrize(
+    ("evidence", "code"),
+    [
+        pytest.param(about(NODE, Reason.NODE_NOT_READY), ReasonCode.NO_REMEDY, id="a-node-that-is-away"),
+        pytest.param(about(NODE, Reason.NODE_PRESSURE), ReasonCode.NO_REMEDY, id="a-node-under-pressure"),
+        pytest.param(
+            about(NODE, Reason.NODE_CLOSED, lines=("taint node.kubernetes.io/not-ready=:NoSchedule",)),
+            ReasonCode.NO_RULE,
+            id="a-taint-of-the-cluster-itself",
+        ),
+        pytest.param(about(JOB, Reason.JOB_FAILED, message="BackoffLimitExceeded"), ReasonCode.NO_REMEDY, id="a-job"),
+        pytest.param(
+            about(SERVICE, Reason.DELETION_STUCK, way(SERVICE)), ReasonCode.NO_REMEDY, id="a-finalizer-is-never-removed"
+        ),
+        pytest.param(about(SERVICE, Reason.SERVICE_WITHOUT_ENDPOINTS), ReasonCode.NO_RULE, id="nothing-is-known"),
+        pytest.param(about(SERVICE, Reason.OBJECT_MISSING, gone=True), ReasonCode.NO_REMEDY, id="no-version-is-known"),
+    ],
+)
+def test_no_plan(evidence: Evidence, code: ReasonCode) -> None:
+    found = diagnose(evidence, now=NOW)
+    assert isinstance(found, NoPlan)
+    assert found.refusal.code is code
+    assert found.diagnosis is not None
+
+
+def test_what_was_tried_is_not_proposed_again() -> None:
+    back = way(SERVICE)
+    tried = frozenset({action_digest(way_back(back))})
+    assert isinstance(diagnose(about(SERVICE, Reason.DRIFTED, back), now=NOW, tried=tried), NoPlan)
+
+
+GOOD = VersionSource.LAST_KNOWN_GOOD
+
+
+@pytest.mark.parametrize(
+    ("reason", "source", "asks"),
+    [
+        pytest.param(Reason.DRIFTED, VersionSource.DESIRED, False, id="declared"),
+        pytest.param(Reason.SERVICE_WITHOUT_ENDPOINTS, GOOD, False, id="it-fails-and-did-not-before"),
+        pytest.param(Reason.CRONJOB_SUSPENDED, GOOD, True, id="it-may-have-been-meant"),
+    ],
+)
+def test_a_person_is_asked_where_a_change_may_have_been_meant(
+    reason: Reason, source: VersionSource, asks: bool
+) -> None:
+    plan = plan_of(about(SERVICE, reason, way(SERVICE, source=source)))
+    assert bool(plan.approval_reasons) is asks
+
+
+def service(workloads: tuple[TemplateSummary, ...] | None) -> ServiceSummary:
+    port = ServicePortSummary(name="http", port=80, target=8080)
+    return ServiceSummary(selector={"app": "web", "tier": "frnt"}, ports=(port,), pods=0, workloads=workloads)
+
+
+def template(name: str) -> TemplateSummary:
+    return TemplateSummary(ref=ref("Deployment", name), labels={"app": "web", "tier": "front"})
+
+
+@pytest.mark.parametrize(
+    ("workloads", "repairs"),
+    [
+        pytest.param((template("web"),), True, id="exactly-one-it-can-have-meant"),
+        pytest.param((template("web"), template("web2")), False, id="two"),
+        pytest.param(None, False, id="not-all-are-known"),
+    ],
+)
+def test_a_service_that_was_never_right(workloads: tuple[TemplateSummary, ...] | None, repairs: bool) -> None:
+    found = diagnose(about(SERVICE, Reason.SERVICE_WITHOUT_ENDPOINTS, service=service(workloads)), now=NOW)
+    assert isinstance(found, Planned) is repairs
+    if isinstance(found, Planned):
+        assert [s.action.action for s in found.plan.steps] == ["set_service"]

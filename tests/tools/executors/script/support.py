@@ -1,0 +1,106 @@
+"""A folder of scripts as an operator would write it, and an eye on what they leave behind."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import yaml
+
+from tools.executors.script.manifest import Purpose, Scripts, read_scripts
+from tools.executors.script.outcome import Finished, Outcome, TimedOut
+from tools.executors.script.run import ScriptRunner, Subject, User
+from tools.jsontypes import JsonObject, JsonValue
+from tools.refs import ActionId, IncidentId, ObjectRef
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="scripts are bounded by means of Linux")
+NOBODY = User(65534, 65534)
+TARGET = ObjectRef(kind="Deployment", namespace="shop", name="web")
+PYTHON = "#!/usr/bin/env python3\n"
+
+
+@dataclass
+class Shelf:
+    """Writes scripts with their manifests, and runs them."""
+
+    folder: Path
+    limits: Mapping[str, int] = field(default_factory=dict)
+    incident: str = field(default_factory=lambda: f"inc-{uuid4()}")
+
+    def add(self, body: str | bytes, name: str = "job", **more: JsonValue) -> Scripts:
+        program = self.program(body, f"{name}.sh")
+        manifest: JsonObject = {
+            "name": name,
+            "description": "Does what the test says it does.",
+            **program,
+            "kinds": ["Deployment"],
+            "limits": {"timeout_seconds": 10, "grace_seconds": 1, **self.limits},
+            **more,
+        }
+        (self.folder / f"{name}.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False))
+        return self.read()
+
+    def program(self, body: str | bytes, file: str) -> JsonObject:
+        if isinstance(body, str):
+            body = (body if body.startswith("#!") else f"#!/bin/sh\n{body}\n").encode()
+        (self.folder / file).write_bytes(body)
+        return {"file": file, "sha256": hashlib.sha256(body).hexdigest()}
+
+    def read(self) -> Scripts:
+        return read_scripts(self.folder)
+
+    async def run(
+        self,
+        scripts: Scripts,
+        name: str = "job",
+        *,
+        purpose: Purpose = Purpose.RUN,
+        environ: Mapping[str, str] | None = None,
+        namespaces: bool = True,
+        work_dir: Path | None = None,
+        target: ObjectRef = TARGET,
+        **arguments: JsonValue,
+    ) -> Outcome:
+        assert not scripts.defects, scripts.defects
+        runner = ScriptRunner(
+            environ or {}, user=NOBODY if os.geteuid() == 0 else None, work_dir=work_dir, use_namespaces=namespaces
+        )
+        return await runner.run(scripts, name, arguments, self.subject(target), purpose)
+
+    def subject(self, target: ObjectRef = TARGET) -> Subject:
+        return Subject(target, IncidentId(self.incident), ActionId("act-1"))
+
+    def survivors(self) -> list[str]:
+        """Processes of this shelf's scripts that still run: they bear its incident in their environment."""
+        found: list[str] = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdecimal():
+                try:
+                    environ, state = (entry / "environ").read_bytes(), (entry / "stat").read_text()
+                except OSError:
+                    continue
+                is_running = state.rpartition(")")[2].split()[0] not in "ZX"
+                if is_running and f"SELFHEAL_INCIDENT={self.incident}".encode() in environ:
+                    found.append((entry / "cmdline").read_text().replace("\0", " "))
+        return found
+
+
+def ran(outcome: Outcome) -> Finished | TimedOut:
+    assert isinstance(outcome, Finished | TimedOut), outcome
+    return outcome
+
+
+def finished(outcome: Outcome) -> Finished:
+    assert isinstance(outcome, Finished), outcome
+    return outcome
+
+
+def timed_out(outcome: Outcome) -> TimedOut:
+    assert isinstance(outcome, TimedOut), outcome
+    return outcome

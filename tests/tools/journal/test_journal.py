@@ -1,0 +1,358 @@
+"""The journal over a simulated cluster, in virtual time: what it takes as good, and which ways back it finds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from evals.simulator import Simulator
+from tools.cluster.allowlist import READ_RULES, AllowList
+from tools.cluster.client import Cluster
+from tools.cluster.mirror import Mirror
+from tools.journal.candidates import WayBack
+from tools.journal.desired import Desired
+from tools.journal.journal import Journal, Ways
+from tools.jsontypes import JsonObject, JsonValue, dig_object
+from tools.ledger.ledger import Ledger
+from tools.refs import ObjectRef
+
+SHOP = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: web, namespace: shop}
+data: {MODE: blue, DB_PASSWORD: hunter2, GREETING: hello}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: usual, namespace: shop}
+spec: {podSelector: {}, policyTypes: [Ingress], ingress: [{}]}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: web, namespace: shop}
+stringData: {key: value}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop, labels: {app: web}}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - name: app
+        image: registry.example/shop/web:1
+        envFrom: [{configMapRef: {name: web}}]
+        env: [{name: KEY, valueFrom: {secretKeyRef: {name: web, key: key}}}]
+        ports: [{containerPort: 8080}]
+        readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 2}
+"""
+DENY: JsonObject = {
+    "apiVersion": "networking.k8s.io/v1",
+    "kind": "NetworkPolicy",
+    "metadata": {"name": "deny", "namespace": "shop"},
+    "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
+}
+
+
+def ref(text: str) -> ObjectRef:
+    return ObjectRef.parse(text)
+
+
+WEB, SETTINGS, SERVICE = ref("shop/Deployment/web"), ref("shop/ConfigMap/web"), ref("shop/Service/web")
+
+
+@dataclass
+class Scene:
+    sim: Simulator
+    cluster: Cluster
+    mirror: Mirror
+    journal: Journal
+    ledger: Ledger
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        await self.sim.until(holds, seconds=120)
+
+    async def changed(self, kind: str, name: str, change: Callable[[JsonObject], None]) -> None:
+        """Change an object as a person would, and wait until the journal has seen it."""
+        live = copy.deepcopy(self.sim.get(kind, "shop", name))
+        assert live is not None
+        change(live)
+        for field in ("resourceVersion", "managedFields"):
+            dig_object(live, "metadata").pop(field, None)
+        await self.sim.apply(live)
+        await self.sim.sleep(1)
+
+    async def good(self) -> None:
+        """Wait until the shop was taken down as good."""
+        await self.until(lambda: self.journal.known_good(SETTINGS) is not None)
+        await self.until(lambda: self.journal.known_good(SERVICE) is not None)
+
+    async def ways(self, target: ObjectRef = WEB) -> list[WayBack]:
+        found: Ways = await self.journal.ways_back(target)
+        assert found.unseen == ()
+        return list(found.ways)
+
+
+@contextlib.asynccontextmanager
+async def scene(folder: Path, *, declared: str | None = None) -> AsyncIterator[Scene]:
+    async with Simulator.virtual() as sim:
+        await sim.apply(SHOP)
+        await sim.until(lambda: sim.ready("Deployment", "shop", "web"), seconds=60)
+        desired = None
+        if declared is not None:
+            (folder / "manifests").mkdir(exist_ok=True)
+            (folder / "manifests" / "shop.yaml").write_text(declared)
+            desired = Desired(str(folder / "manifests"), state_dir=folder, clock=sim.clock)
+        allowlist = AllowList(READ_RULES)
+        cluster = await Cluster.connect(kubeconfig=sim.kubeconfig(), allowlist=allowlist)
+        mirror = Mirror(cluster, sim.clock)
+        ledger = await Ledger.open(f"sqlite+aiosqlite:///{folder / 'ledger.db'}")
+        journal = Journal(cluster, mirror, ledger, sim.clock, desired)
+        running: asyncio.Task[None] | None = None
+        try:
+            await mirror.start()
+            await mirror.synced()
+            await journal.open()
+            running = asyncio.create_task(journal.run())
+            yield Scene(sim, cluster, mirror, journal, ledger)
+        finally:
+            if running is not None:
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+            await mirror.stop()
+            await cluster.close()
+            await ledger.close()
+
+
+def put(path: tuple[str, ...], value: JsonValue) -> Callable[[JsonObject], None]:
+    """Set one field; None takes it away."""
+
+    def change(manifest: JsonObject) -> None:
+        holder = dig_object(manifest, *path[:-1])
+        if value is None:
+            holder.pop(path[-1], None)
+        else:
+            holder[path[-1]] = value
+
+    return change
+
+
+async def test_a_healthy_workload_and_all_it_is_wired_to_is_taken_down(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        assert it.journal.known_good(WEB) is None, "nothing is good before it was proven"
+        await it.good()
+        good = it.journal.known_good(SETTINGS)
+        assert good is not None
+        assert good["data"] == {"MODE": "blue", "DB_PASSWORD": "hunter2", "GREETING": "hello"}
+        assert it.journal.known_good(WEB) is not None
+        assert it.journal.known_good(ref("shop/Secret/web")) is None
+        assert it.journal.owners_when_good(SERVICE) == frozenset([WEB])
+        assert it.journal.changed_since_good(SETTINGS) is None
+        assert await it.ways() == []
+        kept = await it.ledger.surroundings(WEB)
+        assert kept is not None
+        assert len(kept.present) == 1
+
+
+async def test_a_changed_setting_can_be_put_back_and_its_secrets_are_not_shown(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        await it.good()
+        await it.changed("ConfigMap", "web", put(("data",), {"MODE": "green", "DB_PASSWORD": "geheim", "NEW": "1"}))
+        (way,) = await it.ways()
+        assert (way.ref, way.operation, way.source) == (SETTINGS, "revert", "last_known_good")
+        assert way.relation == "ConfigMap of container app"
+        assert [(c.path, c.now, c.then) for c in way.changes] == [
+            ("data.DB_PASSWORD", "[REDACTED]", "[REDACTED] (another value)"),
+            ("data.GREETING", "", "hello"),
+            ("data.MODE", "green", "blue"),
+            ("data.NEW", "1", ""),
+        ]
+        assert way.changed_at is not None
+        assert it.journal.changed_since_good(SETTINGS) == way.changed_at
+        version = await it.journal.manifests.version(SETTINGS, way.version)
+        assert version is not None
+        assert version.source == "last_known_good"
+        assert dig_object(version.manifest, "data")["MODE"] == "blue"
+        entry = it.journal.changes.last(SETTINGS)
+        assert entry is not None
+        assert "geheim" not in str(entry)
+
+
+async def test_a_setting_that_no_pod_has_started_with_is_not_good_however_long_it_stands(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        await it.good()
+        await it.changed("ConfigMap", "web", put(("data", "MODE"), "broken"))
+        await it.sim.sleep(900)
+        good = it.journal.known_good(SETTINGS)
+        assert good is not None
+        assert dig_object(good, "data")["MODE"] == "blue"
+        for pod in it.sim.pods("shop"):
+            it.sim.api.delete(it.sim.kind("Pod"), "shop", str(dig_object(pod, "metadata")["name"]))
+        await it.sim.sleep(180)
+        good = it.journal.known_good(SETTINGS)
+        assert good is not None
+        assert dig_object(good, "data")["MODE"] == "broken", "pods started with it and are well"
+        assert len(await it.journal.manifests.history(SETTINGS)) == 2
+
+
+async def test_what_is_gone_can_be_restored(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        await it.good()
+        it.sim.api.delete(it.sim.kind("ConfigMap"), "shop", "web")
+        it.sim.api.delete(it.sim.kind("Service"), "shop", "web")
+        await it.sim.sleep(1)
+        found = {way.ref: way for way in await it.ways()}
+        assert set(found) == {SETTINGS, SERVICE}
+        assert {way.operation for way in found.values()} == {"restore"}
+        assert all(way.uid is None and way.changed_at is not None for way in found.values())
+        assert found[SERVICE].relation == "Service that leads to its pods"
+        (alone,) = await it.ways(SERVICE)
+        assert alone.ref == SERVICE
+
+
+async def test_what_came_after_the_last_known_good_can_be_taken_away(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        await it.good()
+        await it.sim.apply(DENY)
+        await it.sim.sleep(1)
+        (way,) = await it.ways()
+        assert (way.ref.name, way.operation, way.source) == ("deny", "remove", "last_known_good")
+        assert way.uid
+        assert "was not there when shop/Deployment/web was last seen healthy" in way.why
+
+
+async def test_the_template_has_a_history_of_its_own_and_replicas_have_not(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        await it.good()
+        await it.changed("Deployment", "web", put(("spec", "replicas"), 0))
+        (way,) = await it.ways()
+        assert [(c.path, c.now, c.then) for c in way.changes] == [("spec.replicas", "0", "2")]
+        await it.changed("Deployment", "web", put(("spec", "template", "spec", "dnsPolicy"), "Default"))
+        assert await it.ways() == []
+
+
+async def test_the_newest_change_comes_first(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        await it.good()
+        await it.changed("ConfigMap", "web", put(("data", "MODE"), "green"))
+        await it.changed("Service", "web", put(("spec", "selector"), {"app": "web", "tier": "x"}))
+        await it.changed("NetworkPolicy", "usual", put(("spec", "ingress"), None))
+        assert [way.ref.kind for way in await it.ways()] == ["NetworkPolicy", "ConfigMap"]
+        assert [way.ref.kind for way in await it.ways(SERVICE)] == ["Service"]
+
+
+async def test_what_is_known_survives_a_restart(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        await it.good()
+        await it.changed("ConfigMap", "web", put(("data", "MODE"), "green"))
+        again = Journal(it.cluster, it.mirror, it.ledger, it.sim.clock)
+        await again.open()
+        (way,) = (await again.ways_back(WEB)).ways
+        assert way.ref == SETTINGS
+        assert way.changed_at is not None, "the object's own field managers tell"
+
+
+# With a declared state
+
+
+def declared(change: Callable[[JsonObject], None] | None = None, kind: str = "Deployment") -> str:
+    documents: list[JsonObject] = [d for d in yaml.safe_load_all(SHOP) if d["kind"] != "Namespace"]
+    for document in documents:
+        if change is not None and document["kind"] == kind:
+            change(document)
+    return yaml.safe_dump_all(documents)
+
+
+async def test_what_is_as_declared_has_no_way_back_and_no_drift(tmp_path: Path) -> None:
+    async with scene(tmp_path, declared=declared()) as it:
+        await it.sim.sleep(60)
+        assert await it.ways() == []
+        for kind in ("ConfigMap", "Service", "NetworkPolicy"):
+            item = it.mirror.document(kind, "shop", "usual" if kind == "NetworkPolicy" else "web")
+            assert item is not None
+            assert it.journal.differences_from_declared(item) == ()
+        workload = it.mirror.workload("Deployment", "shop", "web")
+        assert workload is not None
+        assert it.journal.differences_from_declared(workload) == ()
+        assert "shop/Secret/web" not in {str(r) for r in it.journal.declared_refs()}
+
+
+async def test_drift_is_known_a_moment_after_it_happened_and_somebody_is_told(tmp_path: Path) -> None:
+    async with scene(tmp_path, declared=declared()) as it:
+        await it.sim.sleep(5)
+        told: list[ObjectRef] = []
+        it.journal.on_drift = told.append
+        await it.changed("Deployment", "web", put(("metadata", "labels"), {"app": "web", "team": "x"}))
+        await it.until(lambda: bool(told))
+        assert told == [WEB]
+        workload = it.mirror.workload("Deployment", "shop", "web")
+        assert workload is not None
+        assert it.journal.differences_from_declared(workload) == ("/metadata/labels/team",)
+        (way,) = await it.ways()
+        assert (way.source, way.operation) == ("desired", "revert")
+        version = await it.journal.manifests.version(WEB, way.version)
+        assert version is not None
+        assert version.source == "desired"
+
+
+async def test_the_declaration_outranks_what_was_good(tmp_path: Path) -> None:
+    intended = declared(put(("spec", "replicas"), 0))
+    async with scene(tmp_path) as it:
+        await it.good()
+    async with scene(tmp_path, declared=intended) as it:
+        await it.changed("Deployment", "web", put(("spec", "replicas"), 0))
+        assert it.journal.known_good(WEB) is not None
+        assert await it.ways() == []
+
+
+async def test_an_object_that_differs_from_its_declaration_is_not_taken_as_good(tmp_path: Path) -> None:
+    other = declared(put(("data", "MODE"), "violet"), kind="ConfigMap")
+    async with scene(tmp_path, declared=other) as it:
+        await it.until(lambda: it.journal.known_good(SERVICE) is not None)
+        assert it.journal.known_good(SETTINGS) is None
+
+
+async def test_what_is_not_declared_in_a_declared_namespace_can_be_taken_away(tmp_path: Path) -> None:
+    async with scene(tmp_path, declared=declared()) as it:
+        await it.sim.apply(DENY)
+        await it.sim.sleep(1)
+        (way,) = await it.ways()
+        assert (way.ref.name, way.operation, way.source) == ("deny", "remove", "desired")
+
+
+async def test_while_the_declared_state_is_unread_nothing_is_concluded(tmp_path: Path) -> None:
+    async with scene(tmp_path, declared=declared()) as it:
+        unread = Desired(str(tmp_path / "away"), state_dir=tmp_path, clock=it.sim.clock)
+        journal = Journal(it.cluster, it.mirror, it.ledger, it.sim.clock, unread)
+        await journal.open()
+        found = await journal.ways_back(WEB)
+        assert found.ways == ()
+        assert "could not be read" in found.unseen[0]
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "ConfigMap"])
+async def test_a_declared_object_that_is_gone_can_be_restored(tmp_path: Path, kind: str) -> None:
+    async with scene(tmp_path, declared=declared()) as it:
+        it.sim.api.delete(it.sim.kind(kind), "shop", "web")
+        await it.sim.sleep(1)
+        (way,) = await it.ways(ref(f"shop/{kind}/web"))
+        assert (way.operation, way.source, way.uid) == ("restore", "desired", None)

@@ -1,0 +1,1 @@
+"""The models of actions by family; `tools.executors.actions` joins them in one union."""
