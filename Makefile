@@ -2,23 +2,30 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+BASE   := $(VENV)/.service
 STAMP  := $(VENV)/.installed
 SCENARIOS ?= all
 LANES     ?= 6
 CLUSTER_FLAGS ?=
 
-.PHONY: help setup demo test unit check fmt lock run studio cluster-up cluster-down cluster-status cluster-test clean
+.PHONY: help setup demo bench test unit check fmt lock run studio cluster-up cluster-down cluster-status cluster-test simulate chaos clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-$(STAMP): requirements/dev.txt pyproject.toml
+# What the service and the demo need; the tools of development, three times as much, come on top of it.
+$(BASE): requirements/base.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "selfheal needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@test -x $(BIN)/python || { echo "== making a virtual environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }
-	@echo "== installing pinned dependencies (about a minute the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@echo "== installing what the service needs (pinned; half a minute the first time)"
+	@$(BIN)/python requirements/install.py requirements/base.txt
+	@touch $@
+
+$(STAMP): requirements/dev.txt pyproject.toml $(BASE)
+	@echo "== installing the tools of development (pinned; a minute the first time)"
+	@$(BIN)/python requirements/install.py requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -47,7 +54,7 @@ lock: ## Pin the dependencies again (needs uv)
 	uv pip compile --universal --generate-hashes --python-version 3.11 --quiet --custom-compile-command "make lock" \
 	  --output-file requirements/dev.txt requirements/dev.in
 
-demo: $(STAMP) ## See it heal: a simulated cluster, six faults, no key, about a minute
+demo: $(BASE) ## See it heal: a simulated cluster, six faults, no key, about a minute
 	@$(BIN)/python -m evals.demo $(DEMO_FLAGS)
 
 run: $(STAMP) ## The service, with the settings of the environment and .env
@@ -74,6 +81,18 @@ cluster-test: $(STAMP) ## Heal real faults on the real Kubernetes (SCENARIOS=all
 	[ $$code -eq 0 ] || exit $$code; \
 	SCENARIOS=$(SCENARIOS) LANES=$(LANES) $(BIN)/python -m tests.cluster.lanes && \
 	$(BIN)/pytest -q -m cluster tests
+
+bench: $(STAMP) ## Heal a thousand simulated faults in virtual time, and say how fast (BENCH_FLAGS="--count 100")
+	$(BIN)/python -m evals.bench incidents --within 180 $(BENCH_FLAGS)
+
+simulate: $(STAMP) ## Heal the same faults on the simulated cluster, in virtual time (SCENARIOS=all|ci|name,name)
+	@SCENARIOS=$(SCENARIOS) $(BIN)/python -m tests.cluster.simulate $(SIMULATE_FLAGS)
+
+GROUND  ?= real
+POLICY  ?= permissive
+MINUTES ?= 30
+chaos: $(STAMP) ## Random faults for a while (GROUND=real|simulated POLICY=permissive|default MINUTES=30)
+	@$(BIN)/python -m tests.cluster.chaos --ground $(GROUND) --policy $(POLICY) --minutes $(MINUTES) $(CHAOS_FLAGS)
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .ruff_cache .mypy_cache .pytest_cache .import_linter_cache .langgraph_api

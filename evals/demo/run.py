@@ -186,7 +186,7 @@ async def _stay(
 
 def _of_ledger(stage: Stage, chapters: list[Chapter]) -> list[tuple[str, str]]:
     here = f"--state-dir {stage.state_dir}"
-    selfheal = _program("selfheal")
+    selfheal = _program("selfheal") if _is_installed("selfheal") else f"{_program('python')} -m server.cli"
     newest = next((c.account.id for c in reversed(chapters) if c.account is not None), "ID")
     return [
         ("all incidents", f"{selfheal} incidents {here}"),
@@ -194,6 +194,11 @@ def _of_ledger(stage: Stage, chapters: list[Chapter]) -> list[tuple[str, str]]:
         ("the audit trail, checked", f"{selfheal} audit --verify {here}"),
         ("the service's log", f"{stage.folder / 'service.log'}"),
     ]
+
+
+def _is_installed(name: str) -> bool:
+    """Whether there is a program of that name beside this Python: `make demo` installs the dependencies alone."""
+    return Path(sys.executable).with_name(name).exists()
 
 
 def _program(name: str) -> str:

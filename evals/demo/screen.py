@@ -188,8 +188,16 @@ class Screen:
             pad_edge=False,
             expand=True,
         )
-        for name, ratio in (("WORKLOAD", 4), ("READY", 1), ("IMAGE", 3), ("PODS", 6), ("INCIDENT", 2)):
-            table.add_column(name, ratio=ratio, no_wrap=True, min_width=len(name))
+        longest = max(len(f"{w.kind}/{w.name}") for w in WORKLOADS)
+        # A narrow terminal takes from what may be cut, never from what must be read whole.
+        for name, width, ratio in (
+            ("WORKLOAD", longest, None),
+            ("READY", 5, None),
+            ("IMAGE", None, 2),
+            ("PODS", None, 3),
+            ("INCIDENT", 9, None),
+        ):
+            table.add_column(name, width=width, ratio=ratio, no_wrap=True)
         for workload in WORKLOADS:
             mark = self._marks.get(workload.name, "-")
             table.add_row(*_row(stage, workload), Text(mark, COLOURS.get(mark, "dim")))

@@ -19,7 +19,6 @@ from typing import Final
 import httpx
 import uvicorn
 from fastapi import FastAPI
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from evals.demo.shop import (
     CART,
@@ -34,6 +33,7 @@ from evals.demo.shop import (
     namespace,
     settings,
 )
+from evals.settings import GivenSettings
 from evals.simulator import ScaledClock, Simulator
 from graph.ports import open_ports
 from graph.runner import Runner, open_checkpointer
@@ -53,22 +53,6 @@ REAL_SECONDS: Final = 20.0
 KNOWN_GOOD_SECONDS: Final = 32.0
 """A revision that ran this long without a restart is last known good (30 s and a look)."""
 MODEL_SECONDS: Final = 120.0
-
-
-class DemoSettings(Settings):
-    """The service's settings out of arguments alone: what the environment says of another cluster must not count."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, nothing else."""
-        return (init_settings,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +160,7 @@ def settings_for(stage: Stage, *, model: Settings | None, scripted: str | None, 
         }
     if given:
         given["llm_seconds"] = min(900.0, MODEL_SECONDS * stage.speed.factor)  # counted by the cluster's clock
-    return DemoSettings.model_validate(
+    return GivenSettings.model_validate(
         {
             "host": "127.0.0.1",
             "port": 0,

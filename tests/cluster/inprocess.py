@@ -12,7 +12,7 @@ import httpx
 import uvicorn
 import yaml
 
-from evals.demo.stage import DemoSettings
+from evals.settings import GivenSettings
 from graph.ports import open_ports
 from graph.runner import Runner, open_checkpointer
 from server.app import create_app
@@ -90,7 +90,7 @@ class InProcessHealer(NoHealer):
     def _given(self) -> Settings:
         assert self.desired is not None
         declared = {k.removeprefix(PREFIX).lower(): v for k, v in self.desired.environment().items()}
-        return DemoSettings.model_validate(
+        return GivenSettings.model_validate(
             {
                 "host": "127.0.0.1",
                 "port": 0,

@@ -56,6 +56,8 @@ class Options:
     limit: float
     window: float
     keep: bool
+    declared: bool = True
+    """Whether scenarios that do not say so have their fixtures declared as the desired state."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +113,17 @@ class Lane:
         if self._scenario.prepare:
             await self._wait_healthy(workloads, 0)
             await self._hands.do(self._scenario.prepare)
-        if self._scenario.desired and self._stage.healer.desired is not None:
+        if self._is_declared and self._stage.healer.desired is not None:
             await self._wait_healthy(workloads, 0)
             self._stage.healer.desired.declare(self._scenario, self.namespace, patched=False)
         await self._wait_healthy(workloads, self._stage.options.steady)
         self._before = await self._fresh()
+
+    @property
+    def _is_declared(self) -> bool:
+        """Whether the healer is told how things should be."""
+        said = self._scenario.desired
+        return self._stage.options.declared if said is None else said
 
     async def _wait_healthy(self, workloads: Sequence[str], steady: float) -> None:
         """Healthy, and for `steady` seconds without a break: the healer should have learnt what good looks like."""

@@ -85,6 +85,9 @@ def arguments(prog: str, about: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--close", type=float, default=200, help="seconds the healer has to close its incidents")
     parser.add_argument("--limit", type=float, default=90, help="seconds after which a fault counts as not healed")
     parser.add_argument("--window", type=float, default=45, help="seconds in which nothing may be written (none)")
+    parser.add_argument(
+        "--undeclared", action="store_true", help="declare nothing, but where a scenario says so: from memory alone"
+    )
     parser.add_argument("--keep", action="store_true", help="leave the namespaces for a look")
     parser.add_argument(
         "--shuffle-names", type=int, metavar="SEED", help="replace every name, label, image and message at random"
@@ -95,7 +98,16 @@ def arguments(prog: str, about: str | None) -> argparse.ArgumentParser:
 
 def options_of(given: argparse.Namespace) -> Options:
     """The parsed command line as options."""
-    return Options(max(1, given.lanes), given.steady, given.stable, given.close, given.limit, given.window, given.keep)
+    return Options(
+        max(1, given.lanes),
+        given.steady,
+        given.stable,
+        given.close,
+        given.limit,
+        given.window,
+        given.keep,
+        declared=not given.undeclared,
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

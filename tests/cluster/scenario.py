@@ -52,7 +52,8 @@ class Scenario:
     alone: bool
     mode: Mode
     needs: frozenset[str]
-    desired: bool
+    desired: bool | None
+    """Whether its fixtures are the declared state; None: as the run says (`--declared`)."""
     desired_patch: Mapping[str, JsonObject]
     starts_from: tuple[str, ...]
     """Names of its fixtures."""
@@ -143,7 +144,7 @@ def parse(name: str, document: JsonValue, library: Library, rewrite: Rewrite | N
         alone=flag(body, "alone", where),
         mode=cast("Mode", one_of(body, "mode", ("auto", "approve"), where, "auto")),
         needs=_needs(body, where),
-        desired=flag(body, "desired", where),
+        desired=flag(body, "desired", where) if "desired" in body else None,
         desired_patch=_desired_patch(body, where),
         starts_from=texts(written.get("fixtures"), f"{where}: fixtures"),
         fixtures=tuple(as_object(m, where) for m in items(changed, "fixtures", where)),

@@ -20,6 +20,7 @@ from typing import Final, Self
 from tools.cluster.allowlist import AllowList
 from tools.cluster.connect import Settings, find_settings, from_address, open_transport
 from tools.cluster.faults import AlreadyExists, Blocked, NoConfiguration, parse_object
+from tools.cluster.reads import Request, kept
 from tools.cluster.resources import SELF_SUBJECT_ACCESS_REVIEW, Resource, Verb, WriteRequest
 from tools.cluster.transport import CALL_TIMEOUT, LIST_CAP, Gate, Query, Transport
 from tools.errors import Expired, Invalid, NotAllowed, Overloaded, Undecodable, Unreachable
@@ -131,6 +132,9 @@ class Cluster:
     ) -> JsonObject:
         """Read one object, or one subresource that is JSON (`scale`, `status`)."""
         path = _path(resource, namespace, name, subresource)
+        return await kept(Request("get", path), self._get(path))
+
+    async def _get(self, path: str) -> JsonObject:
         answer = await self._transport.exchange("GET", path)
         return parse_object(answer.body, f"GET {path}")
 
@@ -148,6 +152,17 @@ class Cluster:
         Every item carries apiVersion and kind.  When the snapshot expires between two pages the list starts again,
         at most three times; then Expired is raised.
         """
+        asked = Request("list", _path(resource, namespace), _query(_selectors(label_selector, field_selector)))
+        return await kept(asked, self._list(resource, namespace, label_selector, field_selector, limit))
+
+    async def _list(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        label_selector: str | None,
+        field_selector: str | None,
+        limit: int,
+    ) -> Objects:
         for _ in range(_LIST_RESTARTS):
             try:
                 return await self._list_once(resource, namespace, label_selector, field_selector, limit)
@@ -236,6 +251,10 @@ class Cluster:
         if previous:
             query.append(("previous", "true"))
         path = f"/api/v1/namespaces/{_segment(namespace)}/pods/{_segment(pod)}/log"
+        asked = Request("logs", path, _query([("container", container), ("previous", str(previous).lower())]))
+        return await kept(asked, self._log(path, query))
+
+    async def _log(self, path: str, query: Query) -> str:
         answer = await self._transport.exchange("GET", path, query, accept="*/*")
         return answer.body.decode(errors="replace")
 
@@ -260,6 +279,10 @@ class Cluster:
 
     async def can_i(self, review: AccessQuestion) -> bool:
         """Ask the server whether our identity may do this.  Raises Undecodable when it does not say."""
+        where = f"{review.namespace or ''}/{review.group}/{review.resource}/{review.subresource}/{review.name}"
+        return await kept(Request("may", where, review.verb), self._can_i(review))
+
+    async def _can_i(self, review: AccessQuestion) -> bool:
         attributes: JsonObject = {
             "verb": review.verb,
             "group": review.group,
@@ -311,6 +334,10 @@ def _segment(text: str) -> str:
 
 def _selectors(labels: str | None, fields: str | None) -> list[tuple[str, str]]:
     return [(key, text) for key, text in (("labelSelector", labels), ("fieldSelector", fields)) if text]
+
+
+def _query(pairs: Query) -> str:
+    return "&".join(f"{key}={text}" for key, text in pairs)
 
 
 def _typed(resource: Resource, item: JsonValue) -> JsonObject:

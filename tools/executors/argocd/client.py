@@ -25,7 +25,6 @@ from typing import Final, Literal
 
 import httpx
 
-from tools.errors import Conflict
 from tools.executors.argocd import faults
 from tools.executors.argocd.faults import Misconfigured
 from tools.executors.argocd.token import TokenFile
@@ -48,6 +47,8 @@ class ArgoConfig:
     url: str
     """`https://HOST[:PORT][/ROOT]`."""
     token_file: Path
+    namespace: str = "argocd"
+    """Argo CD's own; RBAC names applications of other namespaces with theirs."""
     ca_file: Path | None = None
     """Certificates to trust instead of the system's."""
     timeout: timedelta = timedelta(seconds=30)
@@ -58,7 +59,7 @@ class ArgoConfig:
 
 @dataclass(frozen=True, slots=True)
 class AppRef:
-    """One application: its name, its namespace, and its project, by which the server checks that it is the one meant."""
+    """One application; by namespace and project the server checks that it is the one meant."""
 
     name: str
     namespace: str
@@ -137,7 +138,8 @@ class ArgoClient:
     async def can(self, action: Literal["get", "sync"], ref: AppRef) -> bool:
         """Ask Argo CD's RBAC whether our account may do this to the application."""
         what = f"ask whether we may {action} {ref}"
-        path = f"account/can-i/applications/{action}/{_segment(ref.project)}/{_segment(ref.name)}"
+        elsewhere = "" if ref.namespace == self._config.namespace else f"{_segment(ref.namespace)}/"
+        path = f"account/can-i/applications/{action}/{_segment(ref.project)}/{elsewhere}{_segment(ref.name)}"
         answer = dig_str(await self._exchange("GET", path, {}, what=what), "value")
         if answer not in {"yes", "no"}:
             raise faults.unclear(what, "the answer is neither yes nor no", is_write=False)
@@ -165,12 +167,10 @@ class ArgoClient:
         path = f"applications/{_segment(ref.name)}{f'/{verb}' if verb else ''}"
         asked = {**(query or {}), **(_query(ref) if body is None else {})}
         found = await self._exchange(method, path, asked, what=what, body=body)
-        is_write, metadata = method != "GET", dig_object(found, "metadata")
+        metadata = dig_object(found, "metadata")
         is_whole = bool(dig_str(metadata, "uid")) and bool(dig_object(found, "spec"))
-        if dig_str(metadata, "name") != ref.name or not is_whole:
-            raise faults.unclear(what, "the answer is not the application", is_write=is_write)
-        if dig_str(metadata, "namespace") != ref.namespace or dig_str(found, "spec", "project") != ref.project:
-            raise Conflict(f"{what}: another application of that name answered; read the world again")
+        if not is_whole or AppRef(dig_str(metadata, "name"), *_place(found)) != ref:
+            raise faults.unclear(what, "the answer is not this application", is_write=method != "GET")
         return found
 
     async def _exchange(
@@ -242,7 +242,8 @@ def _check_url(config: ArgoConfig) -> None:
         raise Misconfigured(f"{config.url!r} is no address: write https://HOST[:PORT]") from error
     if url.scheme != "https" and not (url.scheme == "http" and config.allow_plain_http):
         raise Misconfigured(f"{config.url!r}: Argo CD is spoken to by https only, for the token's sake")
-    if url.userinfo or url.query or url.fragment or not _is_host(url.host):
+    has_port = url.port is None or 0 < url.port < 2**16
+    if url.userinfo or url.query or url.fragment or not has_port or not _is_host(url.host):
         raise Misconfigured(f"{config.url!r} is no plain address of Argo CD: write https://HOST[:PORT]")
 
 
@@ -268,6 +269,11 @@ def _segment(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise Misconfigured(f"{name[:80]!r} is no name of an object")
     return name
+
+
+def _place(found: JsonObject) -> tuple[str, str]:
+    """Namespace and project; no project means `default`."""
+    return dig_str(found, "metadata", "namespace"), dig_str(found, "spec", "project") or "default"
 
 
 def _named(ref: AppRef) -> JsonObject:
