@@ -136,7 +136,9 @@ def container_facts(status: ContainerStatus, *, init: bool) -> ContainerFacts:
 def event_facts(event: ClusterEvent) -> EventFacts:
     """One Event, redacted and cut."""
     return EventFacts(
-        about=ObjectRef(kind=event.regarding.kind, namespace=event.regarding.namespace, name=event.regarding.name),
+        about=ObjectRef(
+            kind=event.regarding.kind, namespace=event.regarding.namespace or None, name=event.regarding.name
+        ),
         type=event.type or "",
         reason=event.reason or "",
         note=excerpt(event.note or "", 1024),

@@ -41,9 +41,10 @@ class Step(Protocol):
 class Change:
     """How much a plan changes, most important first: less is less in this order.
 
-    Steps that cannot be taken back, objects written, steps, fields that differ.
+    Security that is given up, steps that cannot be taken back, objects written, steps, fields that differ.
     """
 
+    loosened: int
     lasting: int
     objects: int
     steps: int
@@ -63,6 +64,7 @@ def weigh(plan: Plan, steps: Sequence[Step]) -> Weighed:
     return Weighed(
         plan,
         Change(
+            loosened=len(plan.loosens),
             lasting=sum(step.inverse_kind is InverseKind.NONE for step in steps),
             objects=len({str(step.action.target) for step in plan.steps}),
             steps=len(plan.steps),

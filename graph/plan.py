@@ -57,6 +57,8 @@ class Plan(Value):
     safe_because: str = Field(default="", max_length=400)
     approval_reasons: tuple[str, ...] = Field(default=(), max_length=8)
     """Why a person must agree whatever the mode says; empty when the policy alone decides."""
+    loosens: tuple[str, ...] = Field(default=(), max_length=8)
+    """Rules of the Pod Security Standards that it would give up."""
     created_at: datetime
 
     @property

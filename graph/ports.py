@@ -23,6 +23,7 @@ from graph.model.cache import DiagnosisCache
 from graph.model.config import Mode, ModelConfig
 from graph.model.trail import trail
 from graph.plan import NoPlan, Planned
+from graph.recording import Recorder
 from graph.signals.contexts import Contexts
 from graph.signals.object_contexts import ObjectContexts
 from graph.signals.symptoms import Symptoms
@@ -99,6 +100,8 @@ class PortsConfig:
     """The model to ask; None for rules alone."""
     reasoner: Mode | None = None
     """Who reasons; None is hybrid with a model and rules without."""
+    record_incidents: bool = True
+    """Whether the world of each incident is taken down, so that it can be exported and replayed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,8 @@ class Ports:
     """Versions of objects by digest, as actions name them."""
     desired: Desired | None = None
     """What is declared; None when nothing is."""
+    recorder: Recorder | None = None
+    """Takes down the world of each incident; None when that is not wanted."""
 
 
 @contextlib.asynccontextmanager
@@ -190,6 +195,7 @@ async def open_ports(
             journal=journal,
             manifests=journal.manifests,
             desired=desired,
+            recorder=Recorder() if config.record_incidents else None,
         )
 
 

@@ -382,6 +382,25 @@ def pauses(
     )  # fmt: skip
 
 
+incident_commands = typer.Typer(help="One incident as a file.", no_args_is_help=True)
+app.add_typer(incident_commands, name="incident")
+
+
+@incident_commands.command("export")
+def export(
+    incident: Incident,
+    *,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; stdout without it.")] = None,
+    server: Server = None,
+    token_file: Token = None,
+    state_dir: StateDir = None,
+) -> None:
+    """Write everything about an incident into one redacted, versioned JSON file."""
+    from server.commands.export import export_file
+
+    sys.exit(export_file(incident, out=out, server=server, token_file=token_file, state_dir=state_dir))
+
+
 scripts = typer.Typer(help="Scripts of the operator as actions.", no_args_is_help=True)
 app.add_typer(scripts, name="script")
 

@@ -33,6 +33,7 @@ EVENTS: dict[str, str] = {
     "incident.untold": "An incident ended and a listener failed.",
     "incident.closed": "An incident ended; `sentence` says how.",
     "watcher.syncing": "The first lists are not complete after half a minute; `waits_for` names them.",
+    "watcher.groups_unread": "Which API groups the cluster serves could not be read; orphaned finalizers show later.",
     "watcher.blind": "Some kinds of objects cannot be seen; `cannot_see` says which and why.",
     "watcher.dropped": "A signal was accepted and no incident came of it; `sentence` says why.",
     "watcher.unaccepted": "The ledger did not take a signal; the object is looked at again.",

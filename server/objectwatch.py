@@ -17,13 +17,16 @@ from graph.incident import Signal
 from graph.ports import Ports
 from graph.signals.look import look_at_missing, look_at_object, look_for_missing
 from graph.signals.reach import affected
+from server.logging import get_logger
 from tools.cluster.documents import DOCUMENTS, EndpointSlice
 from tools.cluster.objects import ClusterEvent, Pod, ReplicaSet
 from tools.cluster.resources import CRON_JOB, JOB, KNOWN
 from tools.cluster.structs import KubeObject, Reference
 from tools.cluster.subscription import AnyDelta
+from tools.errors import ToolError
 from tools.refs import ObjectRef, absent_uid
 
+_LOG = get_logger(__name__)
 PERIOD: Final = timedelta(seconds=30)
 """Between two rounds of checks: half of what a silent fault may take to be healed."""
 _NEVER_LOOKED_AT: Final = (Pod, ReplicaSet, ClusterEvent, EndpointSlice)
@@ -78,6 +81,15 @@ class ObjectWatch:
         if item is None:
             return look_at_missing(ref, contexts, now) if uid == absent_uid(ref) else []
         return look_at_object(item, contexts, now) if item.uid == uid else []
+
+    async def learn_groups(self) -> None:
+        """Ask which API groups the cluster serves: a finalizer of any other has nobody to remove it.  Never raises."""
+        try:
+            groups = await self._ports.cluster.api_groups()
+        except ToolError as error:
+            _LOG.warning("watcher.groups_unread", code=error.code, error=str(error))
+            return
+        self._ports.objects.api_groups = lambda: groups
 
     def check(self) -> None:
         """One round of what no change announces; costs no request."""

@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     ledger_url: str | None = Field(
         default=None, description="SQLAlchemy URL of the ledger; a SQLite file in the state folder by default."
     )
+    record_incidents: bool = Field(
+        default=True, description="Keep what was seen of the world for each incident, so that it can be exported."
+    )
     own_namespace: str | None = Field(
         default=None, description="Namespace this service runs in; it never acts there. Found by itself in a pod."
     )
@@ -257,6 +260,7 @@ class Settings(BaseSettings):
             limits=Limits(attempts=self.attempts, retries=self.retries),
             ledger_url=self.ledger_url_or_default,
             model=self.model_settings(os.environ),
+            record_incidents=self.record_incidents,
             reasoner=Mode(self.reasoner) if self.reasoner is not None else None,
         )
 

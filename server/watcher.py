@@ -15,6 +15,7 @@ feeds the keeper of last known good revisions.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import uuid
 from collections.abc import Coroutine, Sequence
 from datetime import datetime, timedelta
@@ -47,6 +48,8 @@ RETRY = timedelta(seconds=5)
 """After the ledger refused an entry: the object is looked at again."""
 RECENT = 500
 """Incidents read at the start to remember what rests."""
+GROUPS_EVERY = 20
+"""Rounds of checks between two questions for the API groups: custom resources come and go by the hour."""
 YIELD_EVERY = 50
 """Deltas handled in a row before other tasks get their turn: a replay is thousands of them."""
 
@@ -217,7 +220,9 @@ class Watcher:
 
     async def _check_from_time_to_time(self) -> None:
         """What no change announces: silent faults that only looking finds."""
-        while True:
+        for rounds in itertools.count():
+            if rounds % GROUPS_EVERY == 0:
+                await self._objects.learn_groups()
             await self._ports.clock.sleep(PERIOD)
             try:
                 self._objects.check()

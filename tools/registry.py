@@ -10,6 +10,7 @@ the transport takes `allow_rules`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, create_model
@@ -128,8 +129,12 @@ def parse(name: str, arguments: Mapping[str, object]) -> AnyAction:
     return ACTIONS.validate_python({**arguments, "action": name})
 
 
+@cache
 def arguments_of(name: str) -> type[BaseModel]:
-    """The arguments of an action as a model without the tag; nothing else gets in."""
+    """The arguments of an action as a model without the tag; nothing else gets in.
+
+    Made once for each name: it takes milliseconds, and each step of a plan asks for all of them.
+    """
     fields = {key: field for key, field in ALL[name].action_type.model_fields.items() if key != "action"}
     definitions: dict[str, Any] = {key: (field.annotation, field) for key, field in fields.items()}
     config = ConfigDict(extra="forbid", frozen=True)

@@ -10,13 +10,14 @@ from datetime import timedelta
 
 from pydantic import TypeAdapter
 
-from graph.evidence import gather, keep
+from graph.evidence import gather
 from graph.facts import is_complete
 from graph.incident import Evidence, FromReference, FromSignal, Incident, Trigger
 from graph.intake import Unknown, admit, describe
-from graph.nodes.common import Node, PortsSource, tell
+from graph.nodes.common import Node, PortsSource, keep_seen, tell
 from graph.ports import Ports
 from graph.state import State
+from tools.cluster.reads import noting
 from tools.refs import IncidentId
 
 TRIGGERS: TypeAdapter[FromSignal | FromReference] = TypeAdapter(Trigger)
@@ -30,15 +31,16 @@ def analyzer(source: PortsSource) -> Node:
         incident = await _incident(state, ports)
         if incident is None:
             return {"finding": "unreadable"}
-        evidence = await settled(incident, ports)
-        digest = await keep(evidence, ports)
+        with noting() as reads:
+            evidence = await settled(incident, ports)
+        digest, seen = await keep_seen(evidence, reads, incident, ports)
         finding = judge(evidence)
         await tell(
             ports,
             incident.id,
             "evidence",
             summary(incident, evidence, finding),
-            data={"evidence": digest, "finding": finding, "unseen": list(evidence.unseen)},
+            data={**seen, "attempt": 1, "finding": finding, "unseen": list(evidence.unseen)},
         )
         return {
             "incident_id": incident.id,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeAlias
 
-from graph.incident import Incident
+from graph.evidence import keep
+from graph.incident import Evidence, Incident
 from graph.ports import Ports
 from graph.state import State
+from tools.cluster.reads import Reads
 from tools.jsontypes import JsonObject
 from tools.ledger.records import AuditEntry
 from tools.redact import excerpt
@@ -55,3 +57,12 @@ async def tell(
             data=data or {},
         )
     )
+
+
+async def keep_seen(evidence: Evidence, reads: Reads, incident: Incident, ports: Ports) -> tuple[str, JsonObject]:
+    """Keep the evidence, and the world that it was gathered from; the evidence's digest, and both for the trail."""
+    digest = await keep(evidence, ports)
+    seen: JsonObject = {"evidence": digest}
+    if ports.recorder is not None:
+        seen["world"] = await ports.recorder.world(incident, evidence, reads, ports)
+    return digest, seen

@@ -8,17 +8,19 @@ Neighbours: `graph.rules` (causes known without a model), `graph.ports.Model`; t
 
 from __future__ import annotations
 
-from graph.evidence import keep, load
+from graph.evidence import load
 from graph.incident import Evidence, Incident, Reason
 from graph.intake import describe
 from graph.model.config import Mode
-from graph.nodes.analyzer import judge, settled
-from graph.nodes.common import Node, PortsSource, incident_of, tell
+from graph.nodes.analyzer import judge, settled, summary
+from graph.nodes.common import Node, PortsSource, incident_of, keep_seen, tell
 from graph.plan import PROPOSALS, NoPlan, Planned, RefusedPlan, action_digest
 from graph.ports import Ports
 from graph.rules.rulebook import MAX_OTHERS, diagnose
 from graph.state import State
+from tools.cluster.reads import noting
 from tools.guard.verdict import ReasonCode, Refused
+from tools.jsontypes import JsonObject
 
 MOVED = frozenset({ReasonCode.TARGET_CHANGED, ReasonCode.TARGET_UID_MISMATCH, ReasonCode.ROLLOUT_IN_PROGRESS})
 """Refusals about the moment, not about the action: with fresh evidence the same action may be right."""
@@ -46,9 +48,17 @@ def reasoner(source: PortsSource) -> Node:
             evidence = await load(state.get("evidence", ""), ports)
         else:
             after_undo = bool(state.get("undo"))
-            evidence = await settled(incident, ports, after_undo=after_undo)
-            update["evidence"] = await keep(evidence, ports)
-            update["finding"] = judge(evidence, after_undo=after_undo)
+            with noting() as reads:
+                evidence = await settled(incident, ports, after_undo=after_undo)
+            update["evidence"], seen = await keep_seen(evidence, reads, incident, ports)
+            update["finding"] = finding = judge(evidence, after_undo=after_undo)
+            await tell(
+                ports,
+                incident.id,
+                "evidence",
+                summary(incident, evidence, finding),
+                data={**seen, "attempt": attempt, "after_undo": after_undo, "finding": finding},
+            )
             if update["finding"] != "wrong":
                 gone = _no_longer_needed(incident)
                 await tell(ports, incident.id, "diagnosis", gone.refusal.reason, code=gone.refusal.code)
@@ -119,7 +129,7 @@ def _no_longer_needed(incident: Incident) -> NoPlan:
 
 async def _account(proposal: Planned | NoPlan, incident: Incident, attempt: int, ports: Ports) -> None:
     match proposal:
-        case Planned(plan=plan):
+        case Planned(plan=plan, others=others):
             diagnosis = plan.diagnosis
             await tell(
                 ports,
@@ -141,10 +151,15 @@ async def _account(proposal: Planned | NoPlan, incident: Incident, attempt: int,
                 data={
                     "plan_id": plan.id,
                     "plan_hash": plan.hash,
+                    "attempt": attempt,
                     "actions": [action_digest(s.action) for s in plan.steps],
                     "safe_because": plan.safe_because,
+                    "plan": plan.model_dump(mode="json"),
+                    "others": [other.model_dump(mode="json") for other in others],
                 },
             )
         case NoPlan(refusal=refusal, diagnosis=diagnosis):
             sentence = f"{diagnosis.sentence} {refusal.reason}" if diagnosis else refusal.reason
-            await tell(ports, incident.id, "diagnosis", sentence, code=refusal.code)
+            known = diagnosis.model_dump(mode="json") if diagnosis else None
+            data: JsonObject = {"attempt": attempt, "diagnosis": known}
+            await tell(ports, incident.id, "diagnosis", sentence, code=refusal.code, data=data)

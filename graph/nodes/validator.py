@@ -31,6 +31,7 @@ from graph.plan import (
 )
 from graph.ports import Ports
 from graph.state import MAX_REFUSALS, State
+from tools.cluster.reads import noting
 from tools.guard.diff import Change
 from tools.guard.orders import Ready
 from tools.guard.policy import Mode
@@ -52,9 +53,12 @@ def validator(source: PortsSource) -> Node:
         if not isinstance(proposal, Planned):
             raise TypeError("the validator was reached without a plan")  # a defect of the routing, not of the world
         evidence = await load(state.get("evidence", ""), ports)
-        judged = [await _judge(plan, incident, evidence, state, ports) for plan in (proposal.plan, *proposal.others)]
+        plans = (proposal.plan, *proposal.others)
+        with noting() as reads:
+            judged = [await _judge(plan, incident, evidence, state, ports) for plan in plans]
         chosen = choose(judged)
-        await _account(chosen, judged, incident, ports)
+        read = await ports.recorder.later(incident, reads, ports) if ports.recorder is not None else ""
+        await _account(chosen, judged, incident, ports, read)
         update: State = {"verdict": chosen.verdict.model_dump(mode="json")}
         if chosen.plan != proposal.plan or proposal.others:
             update["proposal"] = Planned(plan=chosen.plan).model_dump(mode="json")
@@ -196,7 +200,7 @@ def decide(refusals: list[Refused], modes: list[Mode], approvals: list[str]) -> 
     return Accepted()
 
 
-async def _account(chosen: Judged, judged: Sequence[Judged], incident: Incident, ports: Ports) -> None:
+async def _account(chosen: Judged, judged: Sequence[Judged], incident: Incident, ports: Ports, read: str) -> None:
     match chosen.verdict:
         case Accepted():
             sentence, code = "All checks passed and the policy says auto: the plan is carried out.", ""
@@ -221,5 +225,6 @@ async def _account(chosen: Judged, judged: Sequence[Judged], incident: Incident,
             "policy": ports.policy.hash,
             "verdict": chosen.verdict.model_dump(mode="json"),
             "compared": [j.plan.id for j in judged],
+            "world": read,
         },
     )

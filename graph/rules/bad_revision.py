@@ -21,6 +21,8 @@ _CONFIDENCE: Final = {Health.CONFIRMED: 0.95, Health.SERVING: 0.9, Health.UNKNOW
 _BY_NODE: Final = frozenset({Reason.IMAGE_PULL_FAILED, Reason.CONTAINER_START_FAILED})
 """Faults that one node can have for itself: when the same revision runs elsewhere, the revision is not the cause."""
 _ROLLING: Final = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
+_LOOSER: Final = 0.15
+"""What a way back loses that gives up security: that may have been what the new revision was for."""
 MAX_STEPS: Final = 8
 
 
@@ -183,9 +185,10 @@ def _remedy(
             f"It differs from revision {candidate.to_revision} in {differences(changes)}." if changes else "",
             standing(candidate),
         ),
-        confidence=_CONFIDENCE[candidate.health],
+        confidence=_CONFIDENCE[candidate.health] - (_LOOSER if candidate.loosens else 0),
         steps=(back, *_removals(case))[:MAX_STEPS],
         reasons=reasons_of(failing),
+        loosens=candidate.loosens[:MAX_STEPS],
         needs_person=tuple(
             f"going back to revision {candidate.to_revision} loosens {name_of(case.workload.ref)}: {rule}"
             for rule in candidate.loosens[:MAX_STEPS]

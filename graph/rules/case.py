@@ -76,6 +76,8 @@ class Remedy:
     steps: tuple[Step, ...]
     reasons: tuple[Reason, ...]
     needs_person: tuple[str, ...] = ()
+    loosens: tuple[str, ...] = ()
+    """Rules of the Pod Security Standards that it would give up."""
 
 
 @dataclass(frozen=True, slots=True)

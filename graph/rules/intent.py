@@ -35,6 +35,7 @@ class Intent:
                 confidence=0.95,
                 steps=(step_back(declared),),
                 reasons=reasons_of(found),
+                needs_person=_held_by_hand(declared),
             )
         step = _undeclared(first.reason, case)
         if step is None or case.was_tried(step.action):
@@ -47,6 +48,12 @@ class Intent:
             reasons=reasons_of(found),
             needs_person=("nothing is declared here, so the change may have been meant",),
         )
+
+
+def _held_by_hand(declared: ObjectCandidate) -> tuple[str, ...]:
+    """A rollout is only paused by somebody who means to hold it."""
+    is_paused = any(c.path.endswith("paused") and c.now == "true" for c in declared.changes)
+    return ("somebody paused the rollout, and going back to what is declared lets it go on",) if is_paused else ()
 
 
 def _own(case: Case) -> list[ObjectCandidate]:

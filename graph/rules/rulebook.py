@@ -29,6 +29,7 @@ from graph.rules.objects.claims import Claims
 from graph.rules.objects.known import KnownObjects
 from graph.rules.objects.nodes import Nodes
 from graph.rules.objects.put_back import PutBack
+from graph.rules.security import Tighten
 from tools.guard.verdict import ReasonCode, Refused
 from tools.jsontypes import JsonValue, digest
 from tools.refs import Pin, PlanId
@@ -37,6 +38,7 @@ RULES: Final[tuple[Rule, ...]] = (
     BadRevision(),
     ChangedDependency(),
     OutOfMemory(),
+    Tighten(),
     Intent(),
     Leftovers(),
     KnownCauses(),
@@ -144,6 +146,7 @@ def _plan(rule: _Named, remedy: Remedy, frame: _Frame) -> Planned | NoPlan:
             pins=pins,
             safe_because=rule.safe_because,
             approval_reasons=remedy.needs_person,
+            loosens=remedy.loosens,
             created_at=frame.now,
         )
     )

@@ -89,7 +89,8 @@ class ObjectContexts:
         self.symptoms = symptoms if symptoms is not None else Symptoms()
         self.wiring = Wiring(view)
         self._is_leaving = is_leaving
-        self._api_groups = api_groups
+        self.api_groups = api_groups
+        """Who can be asked for the groups; set anew by whoever comes to know them."""
         self._met: dict[str, frozenset[TaintKey]] = {}
 
     def meet(self, node: Node) -> None:
@@ -248,7 +249,7 @@ class ObjectContexts:
     def for_deletion(self, item: KubeObject, now: datetime) -> DeletionContext:
         """What the deletion of an object waits for."""
         return DeletionContext(
-            seen=self.symptoms.of(item.uid, now), waits_for=self._waits_for(item), api_groups=self._api_groups()
+            seen=self.symptoms.of(item.uid, now), waits_for=self._waits_for(item), api_groups=self.api_groups()
         )
 
     def _waits_for(self, item: KubeObject) -> str:

@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import httpx
@@ -18,6 +19,9 @@ from server.commands.exits import CommandError, Exit
 from server.commands.source import WAITING, parse_answer
 from server.explain_view import ObjectView
 from tools.refs import ObjectRef
+
+if TYPE_CHECKING:
+    from server.export import IncidentExport
 
 TIMEOUT = httpx.Timeout(30, connect=5)
 EVENTS_TIMEOUT = httpx.Timeout(60, connect=5)
@@ -106,6 +110,18 @@ class RemoteSource:
         """As `Source`."""
         answer = await self._get(f"/incidents/{incident_id}", {}, missing_is_none=True)
         return None if answer.status_code == 404 else parse_answer(Account, answer.content)
+
+    async def export(self, incident_id: str) -> IncidentExport | None:
+        """As `Source`; a format that this program does not know is refused with the remedy."""
+        from server.export import UnreadableExport, read_export
+
+        answer = await self._get(f"/incidents/{quote(incident_id, safe='')}/export", {}, missing_is_none=True)
+        if answer.status_code == 404:
+            return None
+        try:
+            return read_export(answer.json())
+        except (UnreadableExport, ValueError) as error:
+            raise CommandError(Exit.UNREACHABLE, f"{self._server}: {error}") from error
 
     async def audit(self, *, incident: str | None, after: int, limit: int) -> list[AuditLine]:
         """As `Source`."""

@@ -24,6 +24,7 @@ from tools.clock import SystemClock
 from tools.refs import IncidentId, ObjectRef
 
 if TYPE_CHECKING:
+    from server.export import IncidentExport
     from tools.ledger.ledger import Ledger
 
 M = TypeVar("M", bound=BaseModel)
@@ -42,6 +43,10 @@ class Source(Protocol):
 
     async def account(self, incident_id: str) -> Account | None:
         """The account; None when there is no such incident."""
+        ...
+
+    async def export(self, incident_id: str) -> IncidentExport | None:
+        """The whole incident as one document; None when there is no such incident."""
         ...
 
     async def audit(self, *, incident: str | None, after: int, limit: int) -> list[AuditLine]:
@@ -128,6 +133,12 @@ class LedgerSource:
             return None
         actions = await self._ledger.actions_of(record.id)
         return account_of(record, actions, await self._ledger.audit(incident_id=record.id))
+
+    async def export(self, incident_id: str) -> IncidentExport | None:
+        """As `Source`."""
+        from server.export import export_incident
+
+        return await export_incident(self._ledger, IncidentId(incident_id))
 
     async def audit(self, *, incident: str | None, after: int, limit: int) -> list[AuditLine]:
         """As `Source`."""

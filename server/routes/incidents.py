@@ -1,4 +1,4 @@
-"""What happened: the list of incidents, the account of one, the audit trail, and what is seen of an object.
+"""What happened: incidents, the account and the export of one, the audit trail, and what is seen of an object.
 
 Reading never changes anything and asks the cluster nothing; the answers come from the ledger and the mirror.
 """
@@ -14,6 +14,7 @@ from graph.plan import Status
 from server.account import Account, AuditLine, IncidentLine, incident_line, newest_audit
 from server.explain import explain_object
 from server.explain_view import ObjectView
+from server.export import IncidentExport, export_incident
 from server.parse import parse_reference_text
 from server.problem import ProblemCode, ProblemError
 from server.service import service_of
@@ -56,12 +57,22 @@ async def show_incident(request: Request, incident_id: str) -> Account:
     """The account of one incident."""
     account = await service_of(request).account(IncidentId(incident_id))
     if account is None:
-        raise ProblemError(
-            404,
-            ProblemCode.NOT_FOUND,
-            f"there is no incident {incident_id[:64]!r}; GET /incidents lists those there are",
-        )
+        raise _no_incident(incident_id)
     return account
+
+
+@router.get("/incidents/{incident_id}/export")
+async def show_export(request: Request, incident_id: str) -> IncidentExport:
+    """The whole incident as one file, without secrets: what was seen, planned, decided and done."""
+    export = await export_incident(service_of(request).ports.ledger, IncidentId(incident_id))
+    if export is None:
+        raise _no_incident(incident_id)
+    return export
+
+
+def _no_incident(incident_id: str) -> ProblemError:
+    detail = f"there is no incident {incident_id[:64]!r}; GET /incidents lists those there are"
+    return ProblemError(404, ProblemCode.NOT_FOUND, detail)
 
 
 @router.get("/audit")

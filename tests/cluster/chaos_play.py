@@ -14,8 +14,9 @@ from tests.cluster.chaos_faults import Fault, Workload
 from tests.cluster.chaos_report import ChaosReport, Struck
 from tests.cluster.checks import CanI, ExecOk, HttpOk, RolloutComplete, placed
 from tests.cluster.ground import Ground
+from tests.cluster.health import unhealthy
 from tests.cluster.kube import KINDS, KubeError
-from tests.cluster.lane import HEALTHY_WITHIN_S, LOOK_LASTS_S, SetupError, say, unhealthy
+from tests.cluster.lane import HEALTHY_WITHIN_S, LOOK_LASTS_S, SetupError, say
 from tests.cluster.mirror import View
 from tests.cluster.oracles import Past, differences, judge, name, pods_of
 from tests.cluster.service import Healer

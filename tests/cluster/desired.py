@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
 
 import yaml
 
@@ -63,7 +62,7 @@ def merged(manifest: JsonObject, patch: Mapping[str, JsonValue]) -> JsonObject:
         if value is None:
             result.pop(key, None)
         elif isinstance(value, dict):
-            result[key] = merged(cast("JsonObject", old) if isinstance(old, dict) else {}, value)
+            result[key] = merged(old if isinstance(old, dict) else {}, value)
         else:
             result[key] = value
     return result

@@ -47,12 +47,16 @@ class InProcessHealer(NoHealer):
         self._tokens = (secrets.token_hex(32), secrets.token_hex(32))
         self._stack = contextlib.AsyncExitStack()
         self._client: ServiceClient | None = None
-        self.desired = DesiredFolder(folder / "desired")
+        self._desired = DesiredFolder(folder / "desired")
+
+    @property
+    def desired(self) -> DesiredFolder | None:
+        """A folder beside its state."""
+        return self._desired
 
     async def start(self) -> None:
         """Open the service over the simulator; it watches and answers when this returns."""
-        assert self.desired is not None
-        self.desired.make()
+        self._desired.make()
         (self._folder / "policy.yaml").write_text(yaml.safe_dump(self._policy))
         (self._folder / "token").write_text("\n".join(self._tokens))
         log = self._stack.enter_context((self._folder.parent / "selfheal-simulate.log").open("w"))
@@ -88,8 +92,7 @@ class InProcessHealer(NoHealer):
         await self._client.approve(incident)
 
     def _given(self) -> Settings:
-        assert self.desired is not None
-        declared = {k.removeprefix(PREFIX).lower(): v for k, v in self.desired.environment().items()}
+        declared = {k.removeprefix(PREFIX).lower(): v for k, v in self._desired.environment().items()}
         return GivenSettings.model_validate(
             {
                 "host": "127.0.0.1",

@@ -19,6 +19,7 @@ from tests.cluster.audit import Write
 from tests.cluster.checks import CanI, ExecOk, HttpOk, LikeBefore, placed
 from tests.cluster.client import WAITING, Incident, ServiceError
 from tests.cluster.ground import Ground
+from tests.cluster.health import WAITED_FOR, unhealthy
 from tests.cluster.kube import KINDS, KubeError
 from tests.cluster.mirror import View
 from tests.cluster.oracles import Moment, Past, collateral, judge, moment
@@ -27,7 +28,7 @@ from tests.cluster.report import LIMIT_S, Outcome, Result
 from tests.cluster.scenario import Scenario
 from tests.cluster.service import Healer
 from tests.cluster.stagehand import Stagehand
-from tools.jsontypes import JsonObject, dig_int, dig_list, dig_str
+from tools.jsontypes import JsonObject, dig_str
 
 NAMESPACE_LABELS = {"selfheal.dev/test": "true"}
 SHOWS_WITHIN_S = 45.0
@@ -37,7 +38,6 @@ LOOK_LASTS_S = 5.0
 """What a controller may still write after the last change of a person."""
 LOUD = frozenset({WAITING, "escalated", "running"})
 """States of an incident that somebody would be called for."""
-WAITED_FOR = ("Deployment", "StatefulSet", "DaemonSet", "HorizontalPodAutoscaler", "CronJob")
 
 
 class SetupError(Exception):
@@ -127,7 +127,7 @@ class Lane:
 
     async def _wait_healthy(self, workloads: Sequence[str], steady: float) -> None:
         """Healthy, and for `steady` seconds without a break: the healer should have learnt what good looks like."""
-        end = self._monotonic() + HEALTHY_WITHIN_S
+        end = self._monotonic() + HEALTHY_WITHIN_S + steady
         since: float | None = None
         while since is None or self._monotonic() - since < steady:
             reasons = unhealthy(self._look(), workloads)
@@ -157,6 +157,7 @@ class Lane:
     async def _watch_question(self) -> Result:
         """Wait for the right plan, agree to it, then look until it is healed for good."""
         limit = self._scenario.limit_s or self._stage.options.limit
+        wrong = ""
         while self._now() - self._injected < limit:
             wrong = await self._answer()
             if self._accepted():
@@ -382,27 +383,6 @@ class Lane:
 
     async def _sleep(self, seconds: float) -> None:
         await self._ground.clock.sleep(timedelta(seconds=seconds))
-
-
-def unhealthy(view: View, references: Sequence[str]) -> list[str]:
-    """Fixtures that are not complete yet."""
-    reasons: list[str] = []
-    for reference in references:
-        found = view.get(reference) or {}
-        if reference.startswith("HorizontalPodAutoscaler/"):
-            active = [c for c in dig_list(found, "status", "conditions") if dig_str(c, "type") == "ScalingActive"]
-            wanted, ready = 1, int(bool(active) and dig_str(active[0], "status") == "True")
-        elif reference.startswith("CronJob/"):
-            wanted, ready = 1, int(bool(dig_str(found, "status", "lastScheduleTime")))
-        elif reference.startswith("DaemonSet/"):
-            wanted, ready = dig_int(found, "status", "desiredNumberScheduled"), dig_int(found, "status", "numberReady")
-        else:
-            wanted, ready = dig_int(found, "spec", "replicas"), dig_int(found, "status", "availableReplicas")
-            settled = dig_int(found, "status", "updatedReplicas") == dig_int(found, "status", "replicas") == wanted
-            ready = ready if settled else 0
-        if not wanted or ready != wanted:
-            reasons.append(f"{reference}: {ready or 0} of {wanted or '?'} ready")
-    return reasons
 
 
 def states(incidents: Sequence[Incident]) -> str:

@@ -49,8 +49,11 @@ class Healer(Protocol):
     name: str
     asks: bool
     """Whether it asks before it does what needs a person's word."""
-    desired: DesiredFolder | None
-    """Where it is told what is declared; None when it does not listen."""
+
+    @property
+    def desired(self) -> DesiredFolder | None:
+        """Where it is told what is declared; None when it does not listen."""
+        ...
 
     async def start(self) -> None:
         """Ready to see faults when it returns."""
@@ -78,7 +81,11 @@ class NoHealer:
 
     name = "none"
     asks = True
-    desired: DesiredFolder | None = None
+
+    @property
+    def desired(self) -> DesiredFolder | None:
+        """It does not listen."""
+        return None
 
     async def start(self) -> None:
         """Nothing to start."""
@@ -145,15 +152,19 @@ class ServiceHealer(NoHealer):
         self._log = layout.logs / "selfheal.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._client = ServiceClient(f"http://127.0.0.1:{self._port}", *self._tokens)
-        self.desired = DesiredFolder(self._home / "desired")
+        self._desired = DesiredFolder(self._home / "desired")
+
+    @property
+    def desired(self) -> DesiredFolder | None:
+        """A folder in its home."""
+        return self._desired
 
     async def start(self) -> None:
         """Start it and wait until /readyz says 200."""
         shutil.rmtree(self._home, ignore_errors=True)
         self._home.mkdir(parents=True, mode=0o700)
         (self._home / "policy.yaml").write_text(yaml.safe_dump(self._policy))
-        assert self.desired is not None
-        self.desired.make()
+        self._desired.make()
         self._process = self._spawn()
         end = time.monotonic() + 60
         while not await self._client.is_ready():
@@ -198,7 +209,6 @@ class ServiceHealer(NoHealer):
         down, can be tried under the same faults."""
         kept = ("SELFHEAL_CLUSTER_", "SELFHEAL_LLM_", "SELFHEAL_REASONER")
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("SELFHEAL_") or k.startswith(kept)}
-        assert self.desired is not None
         return {
             **inherited,
             "SELFHEAL_HOST": "127.0.0.1",
@@ -208,7 +218,7 @@ class ServiceHealer(NoHealer):
             "SELFHEAL_POLICY_FILE": str(self._home / "policy.yaml"),
             "SELFHEAL_STATE_DIR": str(self._home / "state"),
             "SELFHEAL_LOG_FORMAT": "json",
-            **self.desired.environment(),
+            **self._desired.environment(),
             **self._settings,
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def test_the_command_line_says_what_came_of_it(tmp_path: Path, capsys: pytest.Ca
 
 
 @asynccontextmanager
-async def shop() -> AsyncIterator[SimulatedGround]:
+async def shop() -> AsyncGenerator[SimulatedGround]:
     async with simulated_ground() as ground:
         await ground.human.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
         for scenario in select(load_all(), "neg-healthy"):

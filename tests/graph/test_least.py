@@ -30,10 +30,16 @@ class Seen:
     approval_reasons: tuple[str, ...] = ()
 
 
-def plan(name: str, *actions: RollbackWorkload | RestartWorkload | EvictPod, confidence: float = 0.9) -> Plan:
+def plan(
+    name: str,
+    *actions: RollbackWorkload | RestartWorkload | EvictPod,
+    confidence: float = 0.9,
+    loosens: tuple[str, ...] = (),
+) -> Plan:
     diagnosis = Diagnosis(cause="c", sentence="s.", confidence=confidence, origin=Origin.RULE, author="r")
     steps = tuple(Step(action=a, why="w") for a in actions)
-    return Plan(id=PlanId(name), diagnosis=diagnosis, steps=steps, created_at=datetime(2026, 1, 1, tzinfo=UTC))
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    return Plan(id=PlanId(name), diagnosis=diagnosis, steps=steps, loosens=loosens, created_at=at)
 
 
 ONE_FIELD, TEN_FIELDS = Seen(diff=(1,)), Seen(diff=tuple(range(10)))
@@ -60,6 +66,12 @@ FOR_GOOD = Seen(diff=(), inverse_kind=InverseKind.NONE)
             weigh(plan("b", BACK), [TEN_FIELDS]),
             "b",
             id="what-can-be-taken-back-before-what-cannot",
+        ),
+        pytest.param(
+            weigh(plan("a", BACK, loosens=("running as root is allowed",)), [ONE_FIELD]),
+            weigh(plan("b", AGAIN), [TEN_FIELDS]),
+            "b",
+            id="security-is-not-given-up-for-a-smaller-change",
         ),
         pytest.param(
             weigh(plan("a", BACK, confidence=0.95), [TEN_FIELDS]),

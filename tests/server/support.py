@@ -247,6 +247,14 @@ def _regarding(item: KubeObject) -> Iterable[str]:
 AUTO = Policy(namespaces={"shop": NamespaceRule(mode=Mode.AUTO)})
 
 
+class NoGroups:
+    """A cluster of which only the API groups are asked."""
+
+    async def api_groups(self) -> frozenset[str]:
+        """None are known."""
+        return frozenset()
+
+
 class QuietJournal(NoKnowledge):
     """A journal that has seen nothing."""
 
@@ -270,7 +278,7 @@ async def open_test_ports(
     async with await Ledger.open(f"sqlite+aiosqlite:///{folder / 'ledger.db'}") as ledger:
         good = GoodKeeper(ledger, ticking)
         yield Ports(
-            cluster=cast("Any", None),
+            cluster=cast("Any", NoGroups()),
             mirror=cast("Any", feed),
             contexts=Contexts(feed, confirmed=good.confirmed, symptoms=Symptoms()),
             objects=ObjectContexts(feed, QuietJournal()),

@@ -20,8 +20,8 @@ from urllib.parse import parse_qsl
 from tools.cluster.resources import SELF_SUBJECT_ACCESS_REVIEW, Resource, Verb
 from tools.errors import NotAllowed
 
-NON_RESOURCE_PATHS: Final = frozenset({"/version", "/readyz"})
-"""The only paths outside /api and /apis that may be read."""
+NON_RESOURCE_PATHS: Final = frozenset({"/version", "/readyz", "/apis"})
+"""The only paths that may be read and belong to no resource: `/apis` names the groups that the cluster serves."""
 
 FORBIDDEN_RESOURCES: Final = frozenset({"secrets", "*"})
 """No rule can name these: a Secret's content is never evidence, and a star is not a decision."""

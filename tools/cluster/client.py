@@ -311,6 +311,15 @@ class Cluster:
             raise Undecodable("GET /version: no gitVersion; check what answers at that address")
         return version
 
+    async def api_groups(self) -> frozenset[str]:
+        """The API groups that the cluster serves, core excepted, those of custom resources among them.
+
+        https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api
+        """
+        answer = await self._transport.exchange("GET", "/apis")
+        groups = dig_list(parse_object(answer.body, "GET /apis"), "groups")
+        return frozenset(name for group in groups if (name := dig_str(group, "name")))
+
     async def is_ready(self) -> bool:
         """Whether the server calls itself ready.  Raises Unreachable or Denied when it does not answer us."""
         try:

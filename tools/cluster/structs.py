@@ -242,7 +242,8 @@ def as_struct(raw: bytes | msgspec.Raw, kind: type[T]) -> T:
 def as_manifest(item: KubeObject) -> JsonObject:
     """The object as JSON in the words of the API, with the fields that we keep."""
     head: JsonObject = {"apiVersion": item.api_version, "kind": item.kind}
-    return {**cast("JsonObject", msgspec.to_builtins(item)), **head}
+    body: JsonObject = msgspec.json.decode(msgspec.json.encode(item))
+    return {**body, **head}
 
 
 @cache

@@ -115,7 +115,7 @@ class _Walk:
 
     def _surplus(self, place: tuple[str, ...], live: JsonValue) -> Iterator[Difference]:
         """What the live object alone has: nothing, a whole, or what people put into a struct that the server filled."""
-        if says_nothing(live, place, self.kind) or (self.partial and self._is_delivery(place)):
+        if says_nothing(live, place, self.kind) or (self.partial and self._is_delivery(place, live)):
             return
         if self.partial and isinstance(live, dict) and self._may_be_filled(place, live):
             yield from self.objects(place, live, {})
@@ -129,8 +129,8 @@ class _Walk:
         is_peoples = is_closed(place[:-1], self.kind) or is_closed(place, self.kind)
         return not is_peoples and is_filled(place, self.kind, live)
 
-    def _is_delivery(self, place: tuple[str, ...]) -> bool:
-        return len(place) > 1 and place[-2] in _NOTED and is_of_delivery(place[-1])
+    def _is_delivery(self, place: tuple[str, ...], live: JsonValue) -> bool:
+        return len(place) > 1 and place[-2] in _NOTED and is_of_delivery(place[-1], live)
 
     def values(self, place: tuple[str, ...], before: JsonValue, after: JsonValue) -> Iterator[Difference]:
         if isinstance(before, dict) and isinstance(after, dict):

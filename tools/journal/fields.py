@@ -68,9 +68,9 @@ _DELIVERY: Final = (
     "kustomize.toolkit.fluxcd.io/",
     "helm.toolkit.fluxcd.io/",
     "objectset.rio.cattle.io/",
-    "app.kubernetes.io/managed-by",
 )
 """Labels and annotations that delivery tools add to what people declare: no drift when only the live object has one."""
+_MANAGER: Final = "app.kubernetes.io/managed-by"
 
 USER_MAPS: Final = frozenset(
     {"labels", "annotations", "matchLabels", "nodeSelector", "data", "binaryData", "requests", "limits", "hard"}
@@ -93,7 +93,8 @@ _NEVER_FILLED: Final = frozenset(
         "priorityClassName", "runtimeClassName", "workingDir", "subPath", "subPathExpr", "activeDeadlineSeconds",
         "startingDeadlineSeconds", "ttlSecondsAfterFinished", "immutable", "runAsUser", "runAsGroup", "fsGroup",
         "privileged", "runAsNonRoot", "readOnlyRootFilesystem", "allowPrivilegeEscalation", "seccompProfile",
-        "initialDelaySeconds", "minReadySeconds", "externalName",
+        "initialDelaySeconds", "minReadySeconds", "externalName", "dnsConfig", "hostname", "subdomain",
+        "topologySpreadConstraints", "overhead", "ephemeralContainers",
     }
 )  # fmt: skip
 """Struct fields that no server fills in: when only the live object has one, somebody added it."""
@@ -154,8 +155,10 @@ def is_bookkeeping(key: str, *, label: bool) -> bool:
     return key in _HASH_LABELS if label else key.startswith(_BOOKKEEPING)
 
 
-def is_of_delivery(key: str) -> bool:
+def is_of_delivery(key: str, value: JsonValue) -> bool:
     """Whether delivery tools add this label or annotation by themselves."""
+    if key == _MANAGER:
+        return value == "Helm"  # the one tool that adds it to what people wrote
     return key.startswith(_DELIVERY)
 
 

@@ -16,8 +16,9 @@ from graph.rules.words import name_of, reasons_of, said_of, sentence
 from tools.executors.models.batch import LONGEST_RERUN, MOST_RERUNS, rerun_name
 from tools.refs import absent_uid
 
-LONGER: Final = 3
-"""A deadline that was too short is tripled once."""
+LONGER: Final = 10
+LEAST_DEADLINE: Final = 900
+"""Seconds: how much too short a deadline was cannot be told, so the work gets plenty; a person agrees to it."""
 _DEADLINE: Final = "activeDeadlineSeconds: "
 
 
@@ -54,7 +55,7 @@ def _failed(case: ObjectCase, said: str) -> Answer | None:
             advice="Look at the log of its last pod; when the cause is gone, run the Job again.",
             reasons=reasons_of(case.signals),
         )
-    longer = min(deadline * LONGER, LONGEST_RERUN)
+    longer = min(max(deadline * LONGER, LEAST_DEADLINE), LONGEST_RERUN)
     number = _free_number(case)
     if number is None:
         return Hopeless(

@@ -51,7 +51,8 @@ def ports(mode: Mode, model: Asked | None, cache: DiagnosisCache | None = None) 
     unused = cast("Any", None)
     return Ports(
         cluster=unused, mirror=unused, objects=unused, journal=unused, contexts=unused, good=unused, door=unused,
-        ledger=unused, policy=unused, timing=unused, limits=unused, clock=JumpClock(), model=model, mode=mode, cache=cache,
+        ledger=unused, policy=unused, timing=unused, limits=unused, clock=JumpClock(), model=model, mode=mode,
+        cache=cache,
     )  # fmt: skip
 
 

@@ -160,6 +160,8 @@ def test_read_call(method: str, path: str, query: str, expected: ApiCall | None)
     ("method", "path", "query", "permitted"),
     [
         ("GET", "/version", "", True),
+        ("GET", "/apis", "", True),
+        ("POST", "/apis", "", False),
         ("GET", "/readyz", "", True),
         ("GET", "/readyz", "verbose", False),
         ("GET", "/readyz/", "", False),
@@ -200,7 +202,8 @@ def _pattern(rule: Rule) -> str:
 
 
 REVIEW = r"POST /apis/authorization\.k8s\.io/[a-z0-9]+(?:/namespaces/[a-z0-9.-]+)?/selfsubjectaccessreviews"
-ORACLE = re.compile("|".join([*(_pattern(r) for r in (*READ_RULES, *WRITES)), REVIEW, "GET /version", "GET /readyz"]))
+PLAIN = ("GET /version", "GET /readyz", "GET /apis")
+ORACLE = re.compile("|".join([*(_pattern(r) for r in (*READ_RULES, *WRITES)), REVIEW, *PLAIN]))
 
 _TRAPS = [
     "secrets", "exec", "attach", "proxy", "portforward", "ephemeralcontainers", "token", "finalize", "status", "scale",

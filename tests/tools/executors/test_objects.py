@@ -227,9 +227,9 @@ def test_a_rollout_stops_only_what_belongs_to_a_workload() -> None:
             R.NOT_ON_THE_LIST,
         ),
         (
-            "the pod template of a CronJob",
-            live("CronJob", spec={"schedule": "* * * * *", "jobTemplate": {"spec": {"backoffLimit": 1}}}),
-            live("CronJob", spec={"schedule": "* * * * *", "jobTemplate": {"spec": {"backoffLimit": 2}}}),
+            "how much history of a CronJob is kept",
+            live("CronJob", spec={"schedule": "* * * * *", "failedJobsHistoryLimit": 1}),
+            live("CronJob", spec={"schedule": "* * * * *", "failedJobsHistoryLimit": 2}),
             "desired",
             R.NOT_ON_THE_LIST,
         ),

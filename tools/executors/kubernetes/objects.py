@@ -18,7 +18,7 @@ from tools.executors.base import Action, Applied, Executor, InverseKind, Mark, P
 from tools.executors.compare import contains, same
 from tools.executors.kubernetes.common import WORKLOADS, read_back, refuse, template_of
 from tools.executors.kubernetes.difference_patch import CannotApply, Place, applied, places
-from tools.executors.kubernetes.podsecurity import added_powers
+from tools.executors.kubernetes.podsecurity import lowered
 from tools.executors.kubernetes.putback import FIELDS, REPLICAS, RESOURCES, TEMPLATE, Tier, is_note, tiers
 from tools.executors.kubernetes.replicas import SCALED_OBJECT, is_autoscaled
 from tools.executors.kubernetes.versions import LAST_KNOWN_GOOD, unknown, version_of
@@ -163,7 +163,7 @@ def _plan(live: JsonObject, found: tuple[Difference, ...], action: RevertFields,
     gained: list[JsonValue] = []
     if action.kind in WORKLOADS:
         now, then = template_of(live), template_of(wanted)
-        gained = [*sorted({*added_powers(now, then), *loosened(now, then)})]
+        gained = [*sorted({*lowered(now, then), *loosened(now, then)})]
     shown: list[JsonValue] = [_shown(place) for place in places(live, wanted, found)]
     return {**planned, "places": shown, "gained": gained, "exact": is_left}
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from tools.jsontypes import JsonObject, JsonValue, dig, dig_list, dig_object, dig_str
 
+_WRITES = "may write to its root file system"
+_ACCOUNT = "runs as service account "
 _HOST_NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
 
 
@@ -17,12 +19,21 @@ def added_powers(present: JsonObject, wanted: JsonObject) -> tuple[str, ...]:
     return tuple(sorted(powers(wanted) - powers(present)))
 
 
+def lowered(present: JsonObject, wanted: JsonObject) -> tuple[str, ...]:
+    """Those of `added_powers` that lower the level of the Pod Security Standards.
+
+    A root file system that may be written to is within the restricted standard, and an account that the workload had
+    before gives it back nothing that it was not given then.
+    """
+    return tuple(p for p in added_powers(present, wanted) if not p.endswith(_WRITES) and not p.startswith(_ACCOUNT))
+
+
 def powers(template: JsonObject) -> frozenset[str]:
     """Everything a pod of this template may do beyond the restricted standard."""
     spec = dig_object(template, "spec")
     found = {f"uses the node's {name.removeprefix('host')}" for name in _HOST_NAMESPACES if spec.get(name) is True}
     account = dig_str(spec, "serviceAccountName") or "default"
-    found.add(f"runs as service account {account}")
+    found.add(f"{_ACCOUNT}{account}")
     for volume in dig_list(spec, "volumes"):
         path = dig_str(volume, "hostPath", "path")
         if path:
@@ -45,7 +56,7 @@ def _of_container(spec: JsonObject, container: JsonValue) -> set[str]:
     if own.get("allowPrivilegeEscalation") is not False:
         found.add("may gain privileges")
     if own.get("readOnlyRootFilesystem") is not True:
-        found.add("may write to its root file system")
+        found.add(_WRITES)
     if setting("runAsNonRoot") is not True:
         found.add("may run as root")
     if setting("runAsUser") == 0:

@@ -95,6 +95,7 @@ FIELDS: Final[Mapping[str, Mapping[str, Tier]]] = {
         "/spec/timeZone": _ASK,
         "/spec/concurrencyPolicy": _ASK,
         "/spec/startingDeadlineSeconds": _ASK,
+        "/spec/jobTemplate": _ASK,
     },
     QUOTA.kind: {_LABELS: _ASK, "/spec": _ASK},
     LIMIT_RANGE.kind: {_LABELS: _ASK, "/spec": _ASK},

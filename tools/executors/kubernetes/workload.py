@@ -23,7 +23,7 @@ from tools.executors.kubernetes.common import (
     refuse,
     template_of,
 )
-from tools.executors.kubernetes.podsecurity import added_powers
+from tools.executors.kubernetes.podsecurity import lowered
 from tools.executors.kubernetes.replicas import SCALED_OBJECT
 from tools.executors.kubernetes.revisions import read_revisions
 from tools.executors.patch import fence, json_patch, operation, pointer, put, sign
@@ -107,7 +107,7 @@ class RollbackWorkloadExecutor(WorkloadExecutor[RollbackWorkload]):
 
     def approval_reasons(self, action: RollbackWorkload, situation: Situation) -> tuple[str, ...]:
         """The earlier revision may do what the present one may not."""
-        added = added_powers(template_of(situation.live), dig_object(situation.support, "template"))
+        added = lowered(template_of(situation.live), dig_object(situation.support, "template"))
         if not added:
             return ()
         return (f"Revision {action.to_revision} of {action.target} lowers its security: it {'; '.join(added)}.",)

@@ -3,6 +3,10 @@
 The rule: the service hands over nothing but what is listed here (the checked contents, one document on stdin, a small
 environment), waits no longer than the limits say, and never runs a script twice by itself.
 
+How far a script is kept from us depends on the machine.  As root we give it another user.  Without root it has ours,
+and where user namespaces are permitted it can neither signal us nor read our memory.  Where they are not, its limits
+and its end are the same, but it can send us signals; `Outcome.isolated` tells.
+
 Neighbours: `manifest` says what there is, `contents` what is in it, `supervisor` bounds it, `outcome` says how it went.
 """
 

@@ -60,6 +60,9 @@ def _is_over_deadline(workload: JsonObject) -> bool:
 
 
 def _deployment_rolls(workload: JsonObject) -> bool:
+    """A paused one stands still, whatever its pods are."""
+    if dig(workload, "spec", "paused") is True:
+        return False
     return _number(workload, "status", "replicas") > _number(workload, "status", "updatedReplicas")
 
 

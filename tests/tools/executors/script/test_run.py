@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -189,13 +190,21 @@ async def test_a_service_that_is_killed_leaves_no_script(shelf: Shelf, namespace
 
 
 async def test_a_supervisor_that_is_killed_takes_its_namespace_with_it_and_the_outcome_is_lost(shelf: Shelf) -> None:
-    run = asyncio.create_task(shelf.run(shelf.add(LINGER)))
-    await eventually(lambda: len(shelf.survivors()) >= 2, "the script has children")
-    os.kill(_supervisor_of(os.getpid()), signal.SIGKILL)
-    outcome = await run
-    assert isinstance(outcome, Lost)
-    assert "unknown" in outcome.sentence
-    await eventually(lambda: not shelf.survivors(), "nothing of it runs")
+    with open_folder() as made:  # which stays behind then
+        run = asyncio.create_task(shelf.run(shelf.add(LINGER), work_dir=made))
+        await eventually(lambda: len(shelf.survivors()) >= 2, "the script has children")
+        os.kill(_supervisor_of(os.getpid()), signal.SIGKILL)
+        outcome = await run
+        assert isinstance(outcome, Lost)
+        assert "unknown" in outcome.sentence
+        await eventually(lambda: not shelf.survivors(), "nothing of it runs")
+
+
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as made:
+        Path(made).chmod(0o777)
+        yield Path(made)
 
 
 async def _service(shelf: Shelf, *, namespaces: bool) -> subprocess.Popen[bytes]:

@@ -1,0 +1,1 @@
+"""Claims on objects: how each kind of owner shows itself.  `tools.ownership` puts them together."""
