@@ -91,10 +91,7 @@ class Simulator:
     async def __aenter__(self) -> Self:
         """Start everything; afterwards `url` answers and the nodes are Ready."""
         self._bootstrap()
-        self.manager.start()
-        self.kubelets.start()
-        for index in range(self._nodes):
-            self.add_node(f"node{index + 1}")
+        self._begin()
         self._runner = web.AppRunner(
             self.server.application(), access_log=None, shutdown_timeout=0.05, handler_cancellation=True
         )
@@ -114,6 +111,13 @@ class Simulator:
             await self._runner.cleanup()
         if self._folder is not None:
             self._folder.cleanup()
+
+    def _begin(self) -> None:
+        """Let it live: controllers, kubelets, nodes."""
+        self.manager.start()
+        self.kubelets.start()
+        for index in range(self._nodes):
+            self.add_node(f"node{index + 1}")
 
     def _bootstrap(self) -> None:
         for name in _NAMESPACES:

@@ -8,7 +8,7 @@ Neighbours: `graph.rules` (causes known without a model), `graph.ports.Model`; t
 
 from __future__ import annotations
 
-from graph.evidence import load
+from graph.evidence import load, look
 from graph.incident import Evidence, Incident, Reason
 from graph.intake import describe
 from graph.model.config import Mode
@@ -24,6 +24,8 @@ from tools.jsontypes import JsonObject
 
 MOVED = frozenset({ReasonCode.TARGET_CHANGED, ReasonCode.TARGET_UID_MISMATCH, ReasonCode.ROLLOUT_IN_PROGRESS})
 """Refusals about the moment, not about the action: with fresh evidence the same action may be right."""
+MOST_OPEN = 200
+"""Open incidents that are looked through."""
 STAND_IN = frozenset(
     {ReasonCode.LLM_UNAVAILABLE, ReasonCode.LLM_REFUSED, ReasonCode.LLM_MALFORMED, ReasonCode.LLM_BUDGET}
 )
@@ -65,11 +67,47 @@ def reasoner(source: PortsSource) -> Node:
                 return {**update, "proposal": gone.model_dump(mode="json")}
             _forget(state, ports)
         proposal = await _propose(evidence, incident, state, ports)
+        if isinstance(proposal, NoPlan) and await mended_by_another(incident, ports):
+            with noting() as reads:
+                evidence = await settled(incident, ports)
+            update["evidence"], _ = await keep_seen(evidence, reads, incident, ports)
+            update["finding"] = judge(evidence)
+            if update["finding"] == "clear":
+                gone = _no_longer_needed(incident)
+                await tell(ports, incident.id, "diagnosis", gone.refusal.reason, code=gone.refusal.code)
+                return {**update, "proposal": gone.model_dump(mode="json")}
+            proposal = await _propose(evidence, incident, state, ports)
         update["proposal"] = proposal.model_dump(mode="json")
         await _account(proposal, incident, attempt, ports)
         return update
 
     return reason
+
+
+async def mended_by_another(incident: Incident, ports: Ports) -> bool:
+    """Wait while another incident acts in this namespace: its remedy may be ours too.  Whether there was one.
+
+    Only incidents that have written something are waited for, so two that have no plan do not wait for each other, and
+    never for longer than a remedy has to show (`Timing.verify`).
+    """
+    deadline = ports.clock.now() + ports.timing.verify
+    waited = False
+    while ports.clock.now() < deadline and await _others_act(incident, ports):
+        waited = True
+        if not any(s.confirmed for s in look(incident, ports).signals):
+            break
+        await ports.mirror.changed(incident.target.namespace, ports.timing.look)
+    return waited
+
+
+async def _others_act(incident: Incident, ports: Ports) -> bool:
+    where = incident.target.namespace
+    if where is None:
+        return False
+    for record in await ports.ledger.incidents(open_only=True, namespace=where, limit=MOST_OPEN):
+        if record.id != incident.id and await ports.ledger.actions_of(record.id):
+            return True
+    return False
 
 
 async def _propose(evidence: Evidence, incident: Incident, state: State, ports: Ports) -> Planned | NoPlan:

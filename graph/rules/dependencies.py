@@ -122,10 +122,14 @@ def _several(failing: list[Signal], fitting: list[ObjectCandidate], case: Case) 
 
 
 def _replacement(failing: list[Signal], way: ObjectCandidate, case: Case) -> list[Step]:
-    """New pods, where the present ones have read the wrong content or wait in a long back-off."""
-    if way.ref.kind not in _READ_AT_START or not any(s.reason in _RUNNING for s in failing):
+    """New pods, where the present ones have read the wrong content, or they or their controller wait in a back-off."""
+    refused = any(s.reason is Reason.PODS_REFUSED for s in failing)
+    if not refused and (way.ref.kind not in _READ_AT_START or not any(s.reason in _RUNNING for s in failing)):
         return []
     restart = action("restart_workload", case.workload.ref, kind=case.workload.ref.kind)
     if case.was_tried(restart):
         return []
-    return [Step(action=restart, why="Its pods read these settings when they start, and some wait in a back-off.")]
+    why = "Its controller was refused again and again and tries only after a long back-off; a new rollout begins anew."
+    if not refused:
+        why = "Its pods read these settings when they start, and some wait in a back-off."
+    return [Step(action=restart, why=why)]

@@ -23,7 +23,7 @@ class Leftovers:
         left = [s for s in case.signals if s.reason is Reason.POD_FAILED]
         if not left or len(left) != len(case.signals):
             return None
-        own = [s for s in left if is_own_eviction(s.message)]
+        own = [s for s in left if is_own_eviction(s.message) and s.revision in {None, case.workload.revision_hash}]
         if own:
             return _own_fault(case, own[0])
         deletions = [

@@ -95,6 +95,10 @@ class Changes:
             case _:
                 return None
 
+    def recall(self, entry: Entry) -> None:
+        """Take in a change that somebody else saw: of a recording, where nothing moves any more."""
+        self._keep(entry)
+
     def of(self, ref: ObjectRef) -> tuple[Entry, ...]:
         """What changed on one object, newest first."""
         oldest = self._clock.now() - self._age

@@ -14,14 +14,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from tools.ledger import migrate
 from tools.ledger.errors import LedgerError, StoreCorrupt
 from tools.ledger.store import Store
+from tools.ledger.ways import FileWay, ServerWay
 
 BUSY_MILLISECONDS = 10_000
 """How long a writer waits for another process before it gives up."""
@@ -40,7 +41,8 @@ async def open_store(url: str) -> Store:
     """Open, and on the first time make, the store at `url`.
 
     `sqlite+aiosqlite:///PATH`: the parent folder is made with mode 0700 and the file with 0600; folders and files that
-    exist keep theirs.  Any other URL goes to SQLAlchemy with the driver it names, which must be an async one.
+    exist keep theirs; the transactions run in threads of `ways`, not in the driver's.  Any other URL goes to
+    SQLAlchemy with the driver it names, which must be an async one.
     Raises `StoreCorrupt`, `SchemaNewer`, or `LedgerError` when the store cannot be reached; each names the remedy.
     """
     try:
@@ -138,16 +140,16 @@ def _connect_server(url: URL) -> Store:
         raise LedgerError(f"no async driver for the ledger's URL ({error}): install the one that it names") from error
     # A reader's statements share one snapshot, as they do in SQLite: else a growing audit trail would look cut.
     reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    return Store(writer=engine, reader=reader, where=url.render_as_string(hide_password=True))
+    return Store(writer=ServerWay(engine), reader=ServerWay(reader), where=url.render_as_string(hide_password=True))
 
 
 def _connect_file(path: Path) -> Store:
-    url = URL.create("sqlite+aiosqlite", database=str(path))
-    writer = create_async_engine(url, pool_size=1, max_overflow=0)
-    reader = create_async_engine(url, pool_size=_READERS, max_overflow=0)
+    url = URL.create("sqlite", database=str(path))
+    writer = create_engine(url, pool_size=1, max_overflow=0)
+    reader = create_engine(url, pool_size=_READERS, max_overflow=0)
     _prepare(writer, begin="BEGIN IMMEDIATE")
     _prepare(reader, begin="BEGIN", last="PRAGMA query_only = ON")
-    return Store(writer=writer, reader=reader, where=str(path))
+    return Store(writer=FileWay(writer, 1), reader=FileWay(reader, _READERS), where=str(path))
 
 
 class _Cursor(Protocol):
@@ -163,7 +165,7 @@ class _DriverConnection(Protocol):
     def cursor(self) -> _Cursor: ...
 
 
-def _prepare(engine: AsyncEngine, *, begin: str, last: str | None = None) -> None:
+def _prepare(engine: Engine, *, begin: str, last: str | None = None) -> None:
     """Take transactions out of the driver's hands: it would begin them late, after what they read."""
 
     def on_connect(connection: _DriverConnection, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature
@@ -176,5 +178,5 @@ def _prepare(engine: AsyncEngine, *, begin: str, last: str | None = None) -> Non
     def on_begin(connection: Connection) -> None:
         connection.execute(text(begin))
 
-    event.listen(engine.sync_engine, "connect", on_connect)
-    event.listen(engine.sync_engine, "begin", on_begin)
+    event.listen(engine, "connect", on_connect)
+    event.listen(engine, "begin", on_begin)

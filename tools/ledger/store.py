@@ -3,7 +3,7 @@
 Work is a plain function over a `Connection`; the store decides where it runs.  Writes queue for one connection and take
 the database's write lock at their start, so that what a transaction has read still holds when it commits, also against
 other processes.  A caller that is cancelled leaves its transaction to end by itself: it is never cut in half.
-Neighbours: `opening` makes stores, `ledger` is what others see.
+Neighbours: `opening` makes stores, `ways` lead to the database, `ledger` is what others see.
 """
 
 from __future__ import annotations
@@ -13,29 +13,26 @@ import sqlite3
 from collections.abc import Callable, Coroutine
 from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError, StatementError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tools.ledger.errors import LedgerError, StoreCorrupt
+from tools.ledger.ways import Way
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-WRITER_LOCK = 0x5E1F_4EA1
-"""Key of the advisory lock that makes one writer of many PostgreSQL sessions."""
 
 _CORRUPT_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 class Store:
-    """Two ways into one database.  `reader` and `writer` may be one engine (PostgreSQL) or two (SQLite).
+    """Two ways into one database, one for those who write and one for those who read.
 
     Every failure of the database is raised as `LedgerError` with the original chained; what the work itself raises
     passes through and rolls the transaction back.
     """
 
-    def __init__(self, *, writer: AsyncEngine, reader: AsyncEngine, where: str) -> None:
+    def __init__(self, *, writer: Way, reader: Way, where: str) -> None:
         """`where` names the store in messages; it holds no password."""
         self._writer = writer
         self._reader = reader
@@ -48,10 +45,8 @@ class Store:
         """Run `work` in a transaction of its own; when this returns, it is committed and flushed to disk."""
 
         async def run() -> T:
-            async with self._turn, self._writer.begin() as connection:
-                if connection.dialect.name == "postgresql":
-                    await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITER_LOCK})
-                return await connection.run_sync(work, *args, **kwargs)
+            async with self._turn:
+                return await self._writer.write(lambda tx: work(tx, *args, **kwargs))
 
         return await self._apart(run())
 
@@ -59,8 +54,7 @@ class Store:
         """Run `work` on one snapshot; it sees every write that had returned before."""
 
         async def run() -> T:
-            async with self._reader.connect() as connection:
-                return await connection.run_sync(work, *args, **kwargs)
+            return await self._reader.read(lambda tx: work(tx, *args, **kwargs))
 
         return await self._apart(run())
 
@@ -72,8 +66,8 @@ class Store:
     async def _end(self) -> None:
         if self._running:
             await asyncio.wait(self._running)
-        await self._writer.dispose()
-        await self._reader.dispose()
+        await self._writer.close()
+        await self._reader.close()
 
     async def _apart(self, run: Coroutine[None, None, T]) -> T:
         """Await `run` in a task of its own, out of reach of the caller's cancellation."""

@@ -87,6 +87,18 @@ class Store:
         self._tell(Change(self.version, key, "MODIFIED" if before else "ADDED", obj, before))
         return obj
 
+    def restore(self, key: str, obj: JsonObject) -> None:
+        """Store an object as it was recorded, version and all; nobody is told.  Before: nothing of that name is here.
+
+        After: the store's version is not below the object's, so that whoever lists can watch from there.
+        """
+        place = (namespace_of(obj), name_of(obj))
+        version = dig_str(obj, "metadata", "resourceVersion")
+        self.version = max(self.version, int(version) if version.isdigit() else 0)
+        self._objects.setdefault(key, {})[place] = obj
+        self._places.setdefault((key, place[0]), set()).add(place[1])
+        self._remember_owners(key, obj)
+
     def remove(self, key: str, obj: JsonObject) -> JsonObject:
         """Delete an object; watchers see its last state under the version of the deletion."""
         before = self._objects[key].pop((namespace_of(obj), name_of(obj)))

@@ -72,7 +72,7 @@ BACK, ANEW = ["revert_fields", "restart_workload"], ["restore_object"]
         ),
         pytest.param(
             case(Reason.PODS_REFUSED, 'pods "web-x" is forbidden: exceeded quota: q, requested: pods=1', way(QUOTA)),
-            ["revert_fields"],
+            BACK,
             id="the-quota-was-lowered",
         ),
         pytest.param(

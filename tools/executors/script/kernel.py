@@ -9,6 +9,7 @@ import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
@@ -34,17 +35,30 @@ def hide_memory() -> None:
     prctl(_DUMPABLE, 0)
 
 
-def enter_namespaces() -> bool:
-    """Have what is forked next live in PID and IPC namespaces of its own.  False where that is not permitted.
+class Apart(Enum):
+    """How far apart from everything else what is forked next will live."""
 
-    Without root it takes a user namespace, in which we stay who we are.
+    NOT = "not"
+    """In no namespaces of its own."""
+    BY_PID = "by pid"
+    """Its processes see and reach nobody else's, and end with the first of them."""
+    BY_USER = "by user"
+    """And what its user runs is counted for it alone."""
+
+
+def enter_namespaces(user: tuple[int, int] | None) -> Apart:
+    """Have what is forked next live apart, as far as that is permitted here.
+
+    `user` is whom root is going to become; without root we stay who we are.  A user namespace cannot be left again
+    should it turn out half made, so it is tried in a fork first.
     """
-    if os.geteuid() == 0:
-        return _unshare(_NEW_PID | _NEW_IPC)
-    probe = os.fork()  # a user namespace cannot be left again, should it turn out half made
+    mine = (os.geteuid(), os.getegid())
+    probe = os.fork()
     if probe == 0:
-        os._exit(0 if _unshare_with_user() else 1)
-    return os.waitpid(probe, 0)[1] == 0 and _unshare_with_user()
+        os._exit(0 if _unshare_with_user(mine, user) else 1)
+    if os.waitpid(probe, 0)[1] == 0 and _unshare_with_user(mine, user):
+        return Apart.BY_USER
+    return Apart.BY_PID if mine[0] == 0 and _unshare(_NEW_PID | _NEW_IPC) else Apart.NOT
 
 
 def tasks_of(uid: int) -> int:
@@ -86,14 +100,41 @@ def _processes(file: str) -> Iterator[tuple[int, str]]:
                 yield int(entry.name), (entry / file).read_text(errors="replace")
 
 
-def _unshare_with_user() -> bool:
-    uid, gid = os.geteuid(), os.getegid()
+def _unshare_with_user(mine: tuple[int, int], user: tuple[int, int] | None) -> bool:
+    """A user namespace in which nobody exists but us and `user`, with the others inside of it."""
+    ids = [mine] if user is None else [mine, user]
+    is_root = mine[0] == 0
+    write, begin = (None, -1) if not is_root else _writer_outside(ids)
     if not _unshare(_NEW_USER | _NEW_PID | _NEW_IPC):
+        if write is not None:
+            os.close(begin)
+            os.waitpid(write, 0)
         return False
+    if write is None:
+        return _write_maps("self", ids, deny_groups=True)
+    os.close(begin)
+    return os.waitpid(write, 0)[1] == 0
+
+
+def _writer_outside(ids: list[tuple[int, int]]) -> tuple[int, int]:
+    """A process that stays outside and writes our maps when the descriptor is closed: only there is it permitted."""
+    us, (wait, begin) = str(os.getpid()), os.pipe()
+    writer = os.fork()
+    if writer == 0:
+        os.close(begin)
+        os.read(wait, 1)
+        os._exit(0 if _write_maps(us, ids, deny_groups=False) else 1)
+    os.close(wait)
+    return writer, begin
+
+
+def _write_maps(process: str, ids: list[tuple[int, int]], *, deny_groups: bool) -> bool:
+    folder = Path("/proc") / process
     try:
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
-        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+        if deny_groups:
+            (folder / "setgroups").write_text("deny")
+        for file, position in (("uid_map", 0), ("gid_map", 1)):
+            (folder / file).write_text("".join(f"{each} {each} 1\n" for each in sorted({id_[position] for id_ in ids})))
     except OSError:
         return False
     return True

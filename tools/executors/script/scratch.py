@@ -49,7 +49,6 @@ def _acting_as(user: User) -> Generator[None]:
     if user is None:
         yield
         return
-    groups = os.getgroups()
     os.setgroups([])
     os.setegid(user[1])
     os.seteuid(user[0])
@@ -58,7 +57,6 @@ def _acting_as(user: User) -> Generator[None]:
     finally:
         os.seteuid(0)
         os.setegid(0)
-        os.setgroups(groups)
 
 
 def _empty(folder: Path) -> None:

@@ -6,8 +6,9 @@ the service died, everything is killed.
 
 How nothing survives, whatever a script forks:
 
-- Where the kernel permits, the script lives in a PID namespace.  The first process in there is ours, the keeper; when
-  it ends the kernel kills all others, and it ends with the supervisor.
+- Where the kernel permits, the script lives in a PID namespace, and in a user namespace, where its processes are counted
+  for it alone.  The first process in there is ours, the keeper; when it ends the kernel kills all others, and it ends
+  with the supervisor.
 - Elsewhere the supervisor is a subreaper: what a script detaches from itself falls to the supervisor, which stops its
   descendants until no new one appears, and then kills them.
 
@@ -31,7 +32,7 @@ from typing import Final, NoReturn
 
 from tools.executors.script.child import Pipes, turn_into
 from tools.executors.script.job import Capture, How, Job, Report
-from tools.executors.script.kernel import SUBREAPER, descendants, enter_namespaces, prctl, tasks_of
+from tools.executors.script.kernel import SUBREAPER, Apart, descendants, enter_namespaces, prctl, tasks_of
 from tools.executors.script.scratch import scratch
 
 _CHUNK: Final = 2**18
@@ -66,7 +67,7 @@ class Supervisor:
         self._folder = folder
         self._capture = Capture(job.output)
         self._wake = _wake_on_children()
-        self._has_keeper = False
+        self._apart = Apart.NOT
         self._child = 0
         self._ended: int | None = None
         """The wait status of the child, once it has ended."""
@@ -74,7 +75,8 @@ class Supervisor:
     def run(self) -> Report:
         """Start, watch, end.  After: no process that the script started exists."""
         began = time.monotonic()
-        self._has_keeper = self._job.namespaces and enter_namespaces()
+        if self._job.namespaces:
+            self._apart = enter_namespaces(self._job.user)
         pipes = Pipes()
         self._start(pipes)
         how = self._watch(pipes.output[0], began + self._job.timeout)
@@ -111,11 +113,16 @@ class Supervisor:
             os.write(pipes.stdin[1], self._job.stdin.encode())  # `run` keeps it shorter than what a pipe holds
         os.close(pipes.stdin[1])
 
+    @property
+    def _has_keeper(self) -> bool:
+        return self._apart is not Apart.NOT
+
     def _already_counted(self) -> int:
-        """Tasks of the script's user that run anyway.  A user namespace counts anew: us and the keeper."""
-        if self._job.user is not None:
-            return tasks_of(self._job.user[0])
-        return 2 if self._has_keeper else tasks_of(os.getuid())
+        """Tasks that count against the script's limit beside its own: those of us, and of its user where not apart."""
+        user = self._job.user
+        if self._apart is Apart.BY_USER:
+            return 0 if user is not None else 2  # us and the keeper
+        return tasks_of(os.getuid() if user is None else user[0])
 
     def _watch(self, output: int, deadline: float) -> How:
         """Wait for the end, and see to it at the deadline.  After: the child is gone; says how it came to that."""

@@ -20,7 +20,6 @@ from tools.jsontypes import JsonObject, JsonValue
 from tools.refs import ActionId, IncidentId, ObjectRef
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="scripts are bounded by means of Linux")
-NOBODY = User(65534, 65534)
 TARGET = ObjectRef(kind="Deployment", namespace="shop", name="web")
 PYTHON = "#!/usr/bin/env python3\n"
 
@@ -32,6 +31,8 @@ class Shelf:
     folder: Path
     limits: Mapping[str, int] = field(default_factory=dict)
     incident: str = field(default_factory=lambda: f"inc-{uuid4()}")
+    user: User = field(default_factory=lambda: stranger())
+    """Whom scripts run as where we are root; nobody else's, since processes are counted by user."""
 
     def add(self, body: str | bytes, name: str = "job", **more: JsonValue) -> Scripts:
         program = self.program(body, f"{name}.sh")
@@ -69,7 +70,7 @@ class Shelf:
     ) -> Outcome:
         assert not scripts.defects, scripts.defects
         runner = ScriptRunner(
-            environ or {}, user=NOBODY if os.geteuid() == 0 else None, work_dir=work_dir, use_namespaces=namespaces
+            environ or {}, user=self.user if os.geteuid() == 0 else None, work_dir=work_dir, use_namespaces=namespaces
         )
         return await runner.run(scripts, name, arguments, self.subject(target), purpose)
 
@@ -89,6 +90,11 @@ class Shelf:
                 if is_running and f"SELFHEAL_INCIDENT={self.incident}".encode() in environ:
                     found.append((entry / "cmdline").read_text().replace("\0", " "))
         return found
+
+
+def stranger() -> User:
+    uid = 300_000 + uuid4().int % 1_000_000
+    return User(uid, uid)
 
 
 def ran(outcome: Outcome) -> Finished | TimedOut:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.tools.cluster.hostile import eventually
-from tests.tools.executors.script.support import NOBODY, Shelf, finished, linux
+from tests.tools.executors.script.support import Shelf, finished, linux
 from tools.executors.script.manifest import Purpose
 from tools.executors.script.outcome import Lost, Refused, ScriptCode
 from tools.executors.script.run import ScriptRunner, User
@@ -24,6 +24,7 @@ from tools.jsontypes import JsonValue
 from tools.refs import ObjectRef
 
 pytestmark = linux
+NOBODY = User(65534, 65534)
 
 ARGUMENTS: JsonValue = {
     "type": "object",
@@ -250,20 +251,7 @@ cases = {
     "reading": reading,
     "daemon": attacks.DAEMON,
     "bomb": attacks.BOMB,
-    "limit": PYTHON + '''
-import os, time
-made = 1
-for _ in range(100):
-    try:
-        pid = os.fork()
-    except OSError:
-        break
-    if pid == 0:
-        time.sleep(3)
-        os._exit(0)
-    made += 1
-print(made)
-''',
+    "limit": PYTHON + attacks.COUNT,
 }
 said = {}
 for namespaces in (True, False):
@@ -293,14 +281,14 @@ def _can_be_ordinary() -> bool:
 async def test_without_root_the_same_bounds_hold(shelf: Shelf) -> None:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        os.chown(folder, NOBODY.uid, NOBODY.gid)
+        os.chown(folder, *shelf.user)
         paths = [str(Path(__file__).parents[4]), *(path for path in sys.path if path.endswith("site-packages"))]
         done = await asyncio.to_thread(
             subprocess.run,
             [SYSTEM_PYTHON, "-c", AS_OURSELVES, str(folder), shelf.incident],
             env={"PYTHONPATH": ":".join(paths), "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"},
-            user=NOBODY.uid,
-            group=NOBODY.gid,
+            user=shelf.user.uid,
+            group=shelf.user.gid,
             extra_groups=[],
             capture_output=True,
             text=True,
@@ -310,11 +298,11 @@ async def test_without_root_the_same_bounds_hold(shelf: Shelf) -> None:
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert {count for _, _, count in said.values()} == {0}
-    assert said["user False"][1] == "65534\n"
+    assert said["user False"][1] == f"{shelf.user.uid}\n"
     assert said["reading False"][1].startswith("0\n"), "our environment is not to be read"
     assert said["limit False"][1] == "10\n"
     if "user True" in said:  # where user namespaces are permitted
-        assert said["user True"][1] == "65534\n"
+        assert said["user True"][1] == f"{shelf.user.uid}\n"
         assert said["reading True"][1] == "0\n", "and we cannot be signalled"
         assert said["limit True"][1] == "10\n"
 
