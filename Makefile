@@ -8,7 +8,7 @@ SCENARIOS ?= all
 LANES     ?= 6
 CLUSTER_FLAGS ?=
 
-.PHONY: help setup demo bench test unit check fmt lock run studio cluster-up cluster-down cluster-status cluster-test simulate chaos clean
+.PHONY: help setup demo bench evals test unit check fmt lock run studio cluster-up cluster-down cluster-status cluster-test simulate chaos clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -56,6 +56,9 @@ lock: ## Pin the dependencies again (needs uv)
 
 demo: $(BASE) ## See it heal: a simulated cluster, six faults, no key, about a minute
 	@$(BIN)/python -m evals.demo $(DEMO_FLAGS)
+
+evals: $(BASE) ## Replay recorded incidents offline and score the answers, by rules and by recorded replies of a model
+	@$(BIN)/python -m evals.run $(EVALS_FLAGS)
 
 run: $(STAMP) ## The service, with the settings of the environment and .env
 	$(BIN)/selfheal serve

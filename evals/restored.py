@@ -131,8 +131,8 @@ def _logs(reads: Iterable[Read]) -> Iterator[SavedLog]:
     for read in reads:
         if read.verb == "logs" and not read.error:
             *_, namespace, _, pod, _ = _segments(read.path)
-            asked = dict(part.partition("=")[::2] for part in read.query.split("&"))
-            yield SavedLog(namespace, pod, asked["container"], asked["previous"] == "true", read.text)
+            container, _, previous = read.query.removeprefix("container=").partition("&previous=")
+            yield SavedLog(namespace, pod, container, previous == "true", read.text)
 
 
 def _forbidden(reads: Iterable[Read]) -> Iterator[Refused]:

@@ -159,7 +159,7 @@ def export_of(
     worlds = [a.world for a in attempts if a.world is not None]
     export = IncidentExport(
         versions=Versions(
-            selfheal=metadata.version("selfheal"),
+            selfheal=_own_version(),
             kubernetes=worlds[-1].kubernetes if worlds else "",
             policy=next((p for e in reversed(audit) if (p := dig_str(e.data, "policy"))), ""),
             prompts=prompt_version(),
@@ -177,6 +177,14 @@ def export_of(
         account=tuple(audit_line_of(e) for e in audit),
     )
     return IncidentExport.model_validate(Concealer().manifest(export.model_dump(mode="json")))
+
+
+def _own_version() -> str:
+    """This program's version; `source` where it runs out of its folder without being installed."""
+    try:
+        return metadata.version("selfheal")
+    except metadata.PackageNotFoundError:
+        return "source"
 
 
 def _attempts(audit: Sequence[AuditEntry], documents: Mapping[str, JsonObject]) -> tuple[Attempt, ...]:
@@ -203,10 +211,22 @@ def _attempt(number: int, lines: Sequence[AuditEntry], documents: Mapping[str, J
         after_undo=dig(first.data, "after_undo") is True,
         evidence=documents.get(dig_str(first.data, "evidence")),
         world=World.model_validate(world) if world is not None else None,
-        validated_on=next((LaterReads.model_validate(body) for body in reversed(later) if body is not None), None),
+        validated_on=next((_only_new(body, world) for body in reversed(later) if body is not None), None),
         diagnosis=next((d for d in reversed([*thought, *planned]) if d), None),
         judgements=judgements,
     )
+
+
+def _only_new(later: JsonObject, world: JsonObject | None) -> LaterReads:
+    """What the validator read, without the objects that stood so in the world already."""
+    known = {_life(o) for o in dig_list(world, "objects")}
+    return LaterReads.model_validate(
+        {**later, "objects": [o for o in dig_list(later, "objects") if _life(o) not in known]}
+    )
+
+
+def _life(body: JsonValue) -> tuple[str, str]:
+    return dig_str(body, "metadata", "uid"), dig_str(body, "metadata", "resourceVersion")
 
 
 def _judgements(lines: Sequence[AuditEntry]) -> tuple[Judgement, ...]:

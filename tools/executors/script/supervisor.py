@@ -6,9 +6,9 @@ the service died, everything is killed.
 
 How nothing survives, whatever a script forks:
 
-- Where the kernel permits, the script lives in a PID namespace, and in a user namespace, where its processes are counted
-  for it alone.  The first process in there is ours, the keeper; when it ends the kernel kills all others, and it ends
-  with the supervisor.
+- Where the kernel permits, the script lives in a PID namespace, and in a user namespace, where its processes are
+  counted for it alone.  The first process in there is ours, the keeper; when it ends the kernel kills all others, and
+  it ends with the supervisor.
 - Elsewhere the supervisor is a subreaper: what a script detaches from itself falls to the supervisor, which stops its
   descendants until no new one appears, and then kills them.
 

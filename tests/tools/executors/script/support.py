@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +26,17 @@ TARGET = ObjectRef(kind="Deployment", namespace="shop", name="web")
 PYTHON = "#!/usr/bin/env python3\n"
 
 
+def can_count_apart() -> bool:
+    """Whether user namespaces are permitted here, in which processes are counted for one script alone."""
+    tool = shutil.which("unshare")
+    return tool is not None and subprocess.run([tool, "-U", "true"], check=False, capture_output=True).returncode == 0
+
+
+def stranger() -> User:
+    uid = 300_000 + uuid4().int % 1_000_000
+    return User(uid, uid)
+
+
 @dataclass
 class Shelf:
     """Writes scripts with their manifests, and runs them."""
@@ -31,7 +44,7 @@ class Shelf:
     folder: Path
     limits: Mapping[str, int] = field(default_factory=dict)
     incident: str = field(default_factory=lambda: f"inc-{uuid4()}")
-    user: User = field(default_factory=lambda: stranger())
+    user: User = field(default_factory=stranger)
     """Whom scripts run as where we are root; nobody else's, since processes are counted by user."""
 
     def add(self, body: str | bytes, name: str = "job", **more: JsonValue) -> Scripts:
@@ -90,11 +103,6 @@ class Shelf:
                 if is_running and f"SELFHEAL_INCIDENT={self.incident}".encode() in environ:
                     found.append((entry / "cmdline").read_text().replace("\0", " "))
         return found
-
-
-def stranger() -> User:
-    uid = 300_000 + uuid4().int % 1_000_000
-    return User(uid, uid)
 
 
 def ran(outcome: Outcome) -> Finished | TimedOut:

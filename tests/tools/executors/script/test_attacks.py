@@ -6,7 +6,6 @@ import asyncio
 import os
 import resource
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.executors.script.support import PYTHON, Shelf, finished, linux, ran, timed_out
+from tests.tools.executors.script.support import PYTHON, Shelf, can_count_apart, finished, linux, ran, timed_out
 from tools.executors.script.outcome import Outcome, Refused, ScriptCode
 from tools.jsontypes import JsonValue
 
@@ -190,7 +189,7 @@ async def test_a_fork_bomb_cannot_have_more_processes_than_its_limit(shelf: Shel
     assert finished(await shelf.run(scripts, namespaces=namespaces)).output == "10\n"
 
 
-@pytest.mark.skipif(subprocess.run(["unshare", "-U", "true"]).returncode != 0, reason="no user namespaces here")
+@pytest.mark.skipif(not can_count_apart(), reason="user namespaces are not permitted here")
 async def test_a_fork_bomb_takes_no_process_from_another_script(shelf: Shelf) -> None:
     bomb, other = shelf.add(BOMB, "bomb", limits=BRIEFLY), shelf.add(PYTHON + COUNT, "other", limits={"processes": 10})
     run = asyncio.create_task(shelf.run(bomb, "bomb"))
