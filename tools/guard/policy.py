@@ -47,9 +47,8 @@ MODE_ANNOTATION: Final = "selfheal.dev/mode"
 
 _NAMESPACE_GLOB: Final = r"^[a-z0-9*?]([-a-z0-9*?]{0,61}[a-z0-9*?])?$"
 _OBJECT_GLOB: Final = r"^([-a-z0-9.*?]+/)?[A-Za-z*]+/[-a-z0-9.*?]+$"
-_REGISTRY: Final = (
-    r"^(localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+|[A-Za-z0-9-]+:[0-9]{1,5})(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$"
-)
+_HOST: Final = r"(localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+|[A-Za-z0-9-]+:[0-9]{1,5})"
+_REGISTRY: Final = rf"^{_HOST}(:[0-9]{{1,5}})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$"
 
 
 class PolicyError(Permanent):
