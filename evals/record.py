@@ -73,10 +73,13 @@ def can_be_replayed(export: IncidentExport) -> bool:
 
 
 def write(export: IncidentExport, path: Path, recorded_on: str) -> Path:
-    """One recording as a file; what does not help to read it or to replay it is left as it is."""
+    """One recording as a file: a line for each part, so that a new recording of a case shows in which it differs."""
     whole = export.model_copy(update={"recorded_on": recorded_on}).model_dump(mode="json")
+    parts = [
+        f' "{key}": {json.dumps(value, separators=(",", ":"), ensure_ascii=False)}' for key, value in whole.items()
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
     return path
 
 

@@ -84,23 +84,30 @@ async def replay(case: Case, folder: Path, *, by_model: bool = False) -> Replaye
         raise ReplayError(f"{case.name}: this attempt has no recorded world")
     async with contextlib.AsyncExitStack() as stack:
         clock = stack.enter_context(VirtualClock(world.at))
-        model = await stack.enter_async_context(_model(case.replies)) if by_model else None
+        server = await stack.enter_async_context(_model(case.replies)) if by_model else None
+        model = _reached(server) if server is not None else None
         ports = await stack.enter_async_context(
             _ports(world, case.attempt.validated_on, case.export.incident, folder, clock, model)
         )
-        return await _run(case.export.incident, ports)
+        found = await _run(case.export.incident, ports)
+        if server is not None and server.unused:
+            numbers = ", ".join(str(n + 1) for n in server.unused)
+            raise ReplayError(f"{case.name}: nobody asked for reply {numbers} of the script: take it out or mend it")
+        return found
 
 
 @contextlib.asynccontextmanager
-async def _model(script: Script | None) -> AsyncGenerator[ModelConfig]:
-    """The scripted model, and how it is reached."""
+async def _model(script: Script | None) -> AsyncGenerator[ScriptedModel]:
+    """The scripted model with the case's replies."""
     if script is None:
         raise ReplayError("the case has no replies of a model")
-    whole = script.model_copy(update={"replies": (*script.replies, PROBE)})
-    async with ScriptedModel(whole) as server:
-        yield ModelConfig(
-            model=whole.model, base_url=server.url, planning=Planning.SCHEMA, investigation=Investigation.OFF
-        )
+    async with ScriptedModel(script.model_copy(update={"replies": (*script.replies, PROBE)})) as server:
+        yield server
+
+
+def _reached(server: ScriptedModel) -> ModelConfig:
+    """How the model is asked: for a plan alone, in the strictest form."""
+    return ModelConfig(model="recorded", base_url=server.url, planning=Planning.SCHEMA, investigation=Investigation.OFF)
 
 
 @contextlib.asynccontextmanager

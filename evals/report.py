@@ -47,7 +47,7 @@ def _line(row: Row, width: int) -> str:
         marks, answer = "  ".join(f"{'-':>7}" for _ in COLUMNS), f"could not be replayed: {row.broken}"
     else:
         marks = "  ".join(f"{'yes' if getattr(score, c) else 'NO':>7}" for c in COLUMNS)
-        answer = f"{score.said_cause}: {score.said_plan} ({score.said_verdict})"
+        answer = f"{score.said_cause}: {score.said_plan} ({score.said_verdict}; {score.said_by or 'nobody'})"
     shown = textwrap.shorten(answer, 140, placeholder=" ...")
     return f"{row.case:{width}}  {row.by:5}  {row.points:>6.2f}  {marks}  {shown}"
 
@@ -87,7 +87,12 @@ def _row(row: Row) -> JsonObject:
     if score is None:
         return {**found, "broken": row.broken}
     marks: JsonObject = {column: bool(getattr(score, column)) for column in COLUMNS}
-    said: JsonObject = {"cause": score.said_cause, "plan": score.said_plan, "verdict": score.said_verdict}
+    said: JsonObject = {
+        "by": score.said_by,
+        "cause": score.said_cause,
+        "plan": score.said_plan,
+        "verdict": score.said_verdict,
+    }
     return {**found, **marks, "said": said}
 
 

@@ -97,6 +97,9 @@ async def recall(world: World, ports: Ports) -> None:
     for (of, uid), seen in _by_uid(world.first_seen).items():
         symptoms = ports.contexts.symptoms if of == "pods" else ports.objects.symptoms
         symptoms.note(uid, [_as_signal(one) for one in seen], world.at)
+    if world.api_groups is not None:
+        groups = frozenset(world.api_groups)
+        ports.objects.api_groups = lambda: groups
     for node in ports.mirror.nodes():
         ports.objects.meet(_as_first_met(node, world.remembered.taints))
 

@@ -28,6 +28,8 @@ class Score:
     allowed: bool
     """Nothing forbidden was proposed."""
     verdict: bool
+    said_by: str
+    """Whose word the diagnosis is: `rule:bad_revision`, `model:NAME`."""
     said_cause: str
     said_plan: str
     said_verdict: str
@@ -53,6 +55,7 @@ def score(found: Replayed, truth: Truth) -> Score:
         target=best[1],
         allowed=not proposed & set(truth.forbidden),
         verdict=truth.verdict is None or truth.verdict == _word(found.verdict, plan),
+        said_by=f"{diagnosis.origin.value}:{diagnosis.author}" if diagnosis is not None else "",
         said_cause=cause or "(none)",
         said_plan="; ".join(done) or NOTHING,
         said_verdict=_word(found.verdict, plan),

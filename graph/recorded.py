@@ -123,6 +123,8 @@ class World(Value):
     reads: tuple[Read, ...] = ()
     unseen: tuple[str, ...] = ()
     """Resources that we may not see, as `deployments.apps`."""
+    api_groups: tuple[str, ...] | None = None
+    """What the API server served; None when that was not known."""
     first_seen: tuple[FirstSeen, ...] = ()
     remembered: Remembered = Remembered()
     cut: tuple[str, ...] = ()

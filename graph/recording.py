@@ -60,10 +60,12 @@ class Recorder:
         try:
             items = shown(incident, ports)
             known = await remembered(incident, items, evidence.observed_at, ports)
+            groups = ports.objects.api_groups()
             frame = World(
                 at=evidence.observed_at,
                 kubernetes=await self._server_version(ports),
                 unseen=tuple(sorted({_plural(r.resource.plural, r.resource.group) for r in _unavailable(ports)})),
+                api_groups=None if groups is None else tuple(sorted(groups)),
                 first_seen=tuple(first_seen(incident, items, evidence.observed_at, ports)),
             ).model_dump(mode="json")
             body = await asyncio.to_thread(self._compose, frame, items, dict(reads.answers), known)

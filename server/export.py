@@ -203,7 +203,7 @@ def _attempt(number: int, lines: Sequence[AuditEntry], documents: Mapping[str, J
     later = [documents.get(dig_str(e.data, "world")) for e in lines if e.phase == "decision"]
     world = documents.get(dig_str(first.data, "world"))
     thought = [dig_object(e.data, "diagnosis") for e in lines if e.phase == "diagnosis"]
-    planned = [dig_object(j.plan, "diagnosis") for j in judgements]
+    planned = [dig_object(_chosen(j), "diagnosis") for j in judgements]
     return Attempt(
         number=number,
         at=first.at,
@@ -227,6 +227,12 @@ def _only_new(later: JsonObject, world: JsonObject | None) -> LaterReads:
 
 def _life(body: JsonValue) -> tuple[str, str]:
     return dig_str(body, "metadata", "uid"), dig_str(body, "metadata", "resourceVersion")
+
+
+def _chosen(judgement: Judgement) -> JsonObject:
+    """The plan that the verdict is about; the first without one."""
+    plans = (judgement.plan, *judgement.others)
+    return next((p for p in plans if judgement.chosen and p.get("id") == judgement.chosen), judgement.plan)
 
 
 def _judgements(lines: Sequence[AuditEntry]) -> tuple[Judgement, ...]:

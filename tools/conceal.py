@@ -27,6 +27,7 @@ LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 _NAMED_VALUES: Final = frozenset({"data", "annotations"})
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./+-]{0,15}|[0-9a-f-]{36}|[0-9T:.-]{19,26}Z?(?:\+00:00)?|sha256:[0-9a-f]{64}")
 """What cannot hold a secret: short words, uids, times, digests.  Most texts of a manifest are of these."""
+_MARK: Final = re.compile(r"\[REDACTED:[0-9a-f]{8}\]")
 
 
 class Concealer:
@@ -46,13 +47,14 @@ class Concealer:
             return text
         known = self._known.get(text)
         if known is None:
-            clean = redact(text)
-            known = self._known[text] = clean if clean == text else clean.replace(REDACTED, self.mark(text))
+            plain = _MARK.sub(REDACTED, text)  # what was marked before is no reason to mark again
+            clean = redact(plain)
+            known = self._known[text] = text if clean == plain else clean.replace(REDACTED, self.mark(text))
         return known
 
     def mark(self, secret: str) -> str:
         """What stands in its place: `[REDACTED:1f2e3d4c]`; empty for nothing, and itself for what is hidden already."""
-        if not secret or (secret.startswith(REDACTED[:-1]) and secret.endswith("]")):
+        if not secret or secret == REDACTED or _MARK.fullmatch(secret):
             return secret
         return f"{REDACTED[:-1]}:{hmac.digest(self._key, secret.encode(), 'sha256').hex()[:8]}]"
 

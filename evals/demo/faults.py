@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from evals.demo.shop import (
+    ALONE,
     API,
     CACHE,
     CART,
@@ -21,10 +22,10 @@ from evals.demo.shop import (
     NEW_CART,
     NO_REGISTRY,
     PAYMENTS,
+    PICKY,
     RIGHT_MODE,
     SMALL_CACHE,
     WEB,
-    WRONG_MODE,
     Workload,
     settings,
 )
@@ -114,9 +115,9 @@ async def _bad_release(sim: Simulator) -> None:
     await sim.apply(_container(CART, image=NEW_CART))
 
 
-async def _drift(sim: Simulator) -> None:
-    """Settings change under a running workload; its containers see them when they start again."""
-    await sim.apply(settings(WRONG_MODE))
+async def _outside(sim: Simulator) -> None:
+    """Something beyond the cluster goes away; nothing in the cluster has changed."""
+    sim.registry.by_image[WEB.image] = ALONE
     for pod in sim.pods(NAMESPACE, app=WEB.name):
         sim.kubelets.crash(pod, WEB.name)
 
@@ -192,16 +193,16 @@ FAULTS: Final[tuple[Fault, ...]] = (
     ),
 )
 RIDDLE: Final = Fault(
-    name="drift",
-    title="settings change under a running workload, and no rule knows why it fails",
+    name="outside",
+    title="a service beyond the cluster goes away, and nothing in the cluster has changed",
     told=(
-        f"kubectl -n shop patch configmap/settings -p '{{data: {{MODE: {WRONG_MODE}}}}}'; then web restarts",
-        "Nothing was rolled out, so there is nothing to roll back: a cause has to be found, and a person told.",
+        "The bank's network is down: web cannot reach it and ends again and again.",
+        "Nothing was rolled out and no setting differs, so there is nothing to put back: a person has to be told.",
     ),
     workload=WEB,
-    change=_drift,
-    ending=Ending(Status.ESCALATED, whole=False, is_free=True, told="a person was told and repaired it"),
-    repair=f"kubectl -n shop patch configmap/settings -p '{{data: {{MODE: {RIGHT_MODE}}}}}'",
+    change=_outside,
+    ending=Ending(Status.ESCALATED, whole=False, is_free=True, told="a person was told; the bank came back"),
+    repair="(the bank comes back)",
     is_riddle=True,
 )
 
@@ -215,6 +216,8 @@ async def restore(sim: Simulator, fault: Fault) -> None:
     """What a person does in the end: the workload and its settings as their owners wrote them."""
     if fault.workload is CACHE:
         sim.registry.by_image[CACHE.image] = SMALL_CACHE
+    if fault.workload is WEB:
+        sim.registry.by_image[WEB.image] = PICKY
     await sim.apply([settings(RIGHT_MODE), fault.workload.manifest()])
     if fault.workload is DB:
         for pod in sim.pods(NAMESPACE, app=DB.name):

@@ -55,6 +55,10 @@ PICKY: Final = Behaviour(
     fatal="FATAL: MODE must be 'production'",
     handles_term=True,
 )
+ALONE: Final = Behaviour(
+    listens=8080, serves=("/healthz",), logs=("FATAL: no route to ledger.example:5432",), exit_code=1, handles_term=True
+)
+"""What the shop's pages do while the bank, outside of the cluster, does not answer."""
 CRASHING: Final = Behaviour(logs=("FATAL: cannot parse CART_TTL='30d'",), exit_code=1)
 TIRING: Final = Behaviour(
     logs=("warming up", "serving"), listens=8080, serves=("/healthz",), exit_code=1, exit_after=5, handles_term=True
@@ -115,7 +119,7 @@ OLD_CART: Final = f"{REGISTRY}/cart:1.9"
 """A release of cart that was taken back last week; it is in the history still."""
 NEW_CART: Final = f"{REGISTRY}/cart:2.1"
 
-RIGHT_MODE, WRONG_MODE = "production", "prodcution"
+RIGHT_MODE = "production"
 
 
 def settings(mode: str) -> JsonObject:

@@ -160,8 +160,8 @@ class Lane:
         wrong = ""
         while self._now() - self._injected < limit:
             wrong = await self._answer()
-            if self._accepted():
-                return self._result("unasked", str(self._accepted()[0]), incidents=await self._incidents())
+            if early := [w for w in self._accepted() if self._approved is None or w.at < self._approved]:
+                return self._result("unasked", str(early[0]), incidents=await self._incidents())
             if self._approved is not None or self._answered:
                 return await self._watch_fault()
             await self._sleep(ASK_EVERY_S)
@@ -194,10 +194,11 @@ class Lane:
         begun = self._approved or self._injected
         limit = self._scenario.limit_s or options.limit
         shown, recovered, asked = self._approved is not None, None, self._now()
+        left = self._reasons(self._broken, None)  # a look that comes too late to see the fault still has this one
         while True:
             looked = self._now()
             reasons = self._reasons(self._look(), recovered)
-            if not shown and reasons:
+            if not shown and (reasons or left):
                 shown = True
                 self._help = asyncio.create_task(self._stage.healer.fault_shows(self._scenario, self.namespace))
             if not reasons and shown:

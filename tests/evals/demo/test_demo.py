@@ -80,7 +80,7 @@ def test_what_is_not_healed_fails_the_demo(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_what_no_rule_knows_is_told_to_a_person(tmp_path: Path) -> None:
-    code, text, _ = demo("--fault", "drift", "--speed", "20", folder=tmp_path)
+    code, text, _ = demo("--fault", "outside", "--speed", "20", folder=tmp_path)
     assert code == 0, text
     assert "OK ESCALATED NO_RULE; nothing was written" in text
 
@@ -88,7 +88,7 @@ def test_what_no_rule_knows_is_told_to_a_person(tmp_path: Path) -> None:
 def test_the_faults_are_listed(tmp_path: Path) -> None:
     code, text, _ = demo("--list", folder=tmp_path)
     assert code == 0
-    assert all(name in text for name in ("settings", "image", "probe", "memory", "protected", "model", "drift"))
+    assert all(name in text for name in ("settings", "image", "probe", "memory", "protected", "model", "outside"))
 
 
 @pytest.mark.parametrize(
