@@ -8,7 +8,7 @@ SCENARIOS ?= all
 LANES     ?= 6
 CLUSTER_FLAGS ?=
 
-.PHONY: help setup demo bench evals test unit check fmt lock run studio cluster-up cluster-down cluster-status cluster-test simulate chaos clean
+.PHONY: help setup demo bench evals test unit check fmt lock run studio cluster-up cluster-down cluster-status cluster-test simulate chaos nightly clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -96,6 +96,9 @@ POLICY  ?= permissive
 MINUTES ?= 30
 chaos: $(STAMP) ## Random faults for a while (GROUND=real|simulated POLICY=permissive|default MINUTES=30)
 	@$(BIN)/python -m tests.cluster.chaos --ground $(GROUND) --policy $(POLICY) --minutes $(MINUTES) $(CHAOS_FLAGS)
+
+nightly: $(STAMP) ## All that is too long for each change; the dated result is in docs/results (NIGHTLY_FLAGS="--only chaos")
+	@$(BIN)/python -m tests.nightly $(NIGHTLY_FLAGS)
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .ruff_cache .mypy_cache .pytest_cache .import_linter_cache .langgraph_api

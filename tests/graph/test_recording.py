@@ -1,4 +1,4 @@
-"""What is taken down of an incident's world: enough to see it again, without secrets, and no more than there is room."""
+"""What is taken down of an incident's world: enough to see it again, no secrets, and no more than there is room for."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from langgraph.checkpoint.memory import InMemorySaver
+
 from graph.evidence import gather
 from graph.incident import FromReference, Incident
 from graph.intake import Admitted, admit
 from graph.recorded import World
 from graph.recording import Recorder, manifest_of
+from graph.runner import Runner
 from tests.support.healing import Bench, bench, end_of, set_container
-from tools.cluster.objects import ClusterEvent, KubeObject, decode_json, decode_object
+from tools.cluster.objects import ClusterEvent, KubeObject, decode_json
 from tools.cluster.reads import noting
 from tools.jsontypes import JsonObject, canonical, dig, dig_list, dig_str
 from tools.refs import IncidentId, ObjectRef
@@ -109,7 +112,12 @@ async def test_a_recording_that_fails_is_no_failure(tmp_path: Path) -> None:
 async def test_without_a_recorder_nothing_is_taken_down(tmp_path: Path) -> None:
     async with bench(tmp_path, watch=False) as it:
         assert it.ports.recorder is not None, "recording is the default"
-        assert replace(it.ports, recorder=None).recorder is None
+        incident = await admitted(it)
+        trigger = FromReference(ref=WEB)
+        await Runner(replace(it.ports, recorder=None), InMemorySaver()).heal(incident.id, trigger)
+        lines = await it.ports.ledger.audit(incident_id=incident.id)
+    assert [e.phase for e in lines if "evidence" in e.data] == ["evidence"]
+    assert not any("world" in e.data for e in lines if e.phase == "evidence")
 
 
 async def test_what_the_watch_shows_reads_the_same_again(tmp_path: Path) -> None:
