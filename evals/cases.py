@@ -19,8 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from evals.scripted_model.script import Script, ScriptError, load_script
 from server.export import Attempt, IncidentExport, UnreadableExport, read_export
+from tools.refs import ObjectRef
 
 FOLDER: Final = Path(__file__).parent / "incidents"
+TARGET: Final = re.compile(r"^[A-Z][A-Za-z]+/([a-z0-9.-]+|\*)$")
 STEP: Final = re.compile(r"^(?P<action>[a-z_]+) (?P<kind>[A-Z][A-Za-z]+)/(?P<name>[a-z0-9.-]+|\*)$")
 
 StepText = Annotated[str, StringConstraints(pattern=STEP.pattern)]
@@ -38,6 +40,10 @@ class Truth(BaseModel):
 
     about: str
     """What happened, in one sentence."""
+    target: Annotated[str, StringConstraints(pattern=TARGET.pattern)]
+    """The object whose incident this is, such as `Deployment/web`; `*` is any name."""
+    scenario: str = ""
+    """The scenario that it was recorded from, where that is not called as the case is."""
     attempt: int = Field(default=1, ge=1)
     """Which of the incident's looks at the world is replayed."""
     cause: tuple[str, ...] = ()
@@ -48,6 +54,11 @@ class Truth(BaseModel):
     """Actions that must not be proposed at all, in no plan that gets past the validator."""
     verdict: Literal["accepted", "needs_approval", "none"] | None = None
     """What the validator should say under the policy of the replays; None when that does not matter."""
+
+    def is_about(self, ref: ObjectRef) -> bool:
+        """Whether the incident of this object can be the one that is meant."""
+        kind, _, name = self.target.partition("/")
+        return kind == ref.kind and name in {ref.name, "*"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,11 @@ def load_cases(folder: Path = FOLDER, names: tuple[str, ...] = ()) -> list[Case]
     return [_load(path) for name, path in found.items() if not names or name in names]
 
 
+def load_truths(folder: Path = FOLDER) -> dict[str, Truth]:
+    """What is true of each case by its name, recorded or not.  Raises CaseError."""
+    return {path.stem: _truth(path, path) for path in sorted((folder / "truth").glob("*.yaml"))}
+
+
 def _load(path: Path) -> Case:
     beside = path.parent / "truth" / f"{path.stem}.yaml"
     truth = _truth(beside, path)
@@ -83,6 +99,8 @@ def _load(path: Path) -> Case:
         export = read_export(json.loads(path.read_text(encoding="utf-8")))
     except (UnreadableExport, ValueError) as error:
         raise CaseError(f"{path}: {error}") from error
+    if not truth.is_about(export.incident.target):
+        raise CaseError(f"{beside}: it is about {truth.target}, and the recording about {export.incident.target}")
     if truth.attempt > len(export.attempts):
         raise CaseError(f"{beside}: attempt {truth.attempt}, but the recording has {len(export.attempts)}")
     case = Case(path.stem, export, truth, _replies(path.parent / "replies" / f"{path.stem}.yaml"))

@@ -3,11 +3,14 @@
 ::
 
     python -m evals.record --state-dir STATE --recorded-on simulator INCIDENT=NAME ...
-    python -m evals.record --server URL --recorded-on "kubernetes 1.34" --by-namespace 'sh-(.*)-[0-9a-f]+'
+    python -m evals.record --server URL --recorded-on "kubernetes 1.34" --by-namespace 'sh-(.*)-[0-9a-f]+' [--known]
 
-With `--by-namespace` every closed incident is taken whose namespace fits; the pattern's group is the case's name.  The
-rule: a recording without a world is not written, for it could not be replayed.  `record_all` is the same for whoever
-has the service at hand.  Exit codes: 0 something was recorded, 1 nothing was, 2 wrong usage.
+With `--by-namespace` every incident is taken whose namespace fits (of a node: that of a workload it is about); the
+pattern's group is the case's name, further ones get a number.  With `--known` only cases are taken that have a truth,
+each the incident about the target that the truth names: this is how cases are recorded anew, on another cluster.
+
+The rule: a recording without a world is not written, for it could not be replayed.  `record_all` is the same for
+whoever has the service at hand.  Exit codes: 0 something was recorded, 1 nothing was, 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -21,37 +24,43 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from evals.cases import FOLDER
+from evals.cases import FOLDER, CaseError, Truth, load_truths
 from server.account import IncidentLine
 from server.commands.exits import CommandError
 from server.commands.source import Source, open_source
 from server.export import IncidentExport
 from server.settings import SettingsError
 from tools.errors import ToolError
+from tools.jsontypes import dig_str
 
 MOST = 1000
 """Incidents that are looked at."""
 
 
-async def record_all(source: Source, folder: Path, *, recorded_on: str, pattern: str) -> list[Path]:
-    """Write a recording of each closed incident whose namespace fits `pattern`, the oldest first.
+async def record_all(
+    source: Source, folder: Path, *, recorded_on: str, pattern: str, known: Mapping[str, Truth] | None = None
+) -> list[Path]:
+    """Write a recording of each incident whose namespace fits `pattern`, the oldest first; gives the files.
 
-    The file is named by the pattern's first group, further ones of that name by a number behind it.  Gives the files.
+    Without `known` each is named by the pattern's first group, with a number behind it where there are several; with
+    it, by the case whose truth fits scenario and target, once.
     """
     lines = await source.incidents(namespace=None, status=None, limit=MOST)
     names: Counter[str] = Counter()
-    written: list[Path] = []
+    written: dict[str, Path] = {}
     for line in sorted(lines, key=lambda one: one.opened_at):
-        name = _name(line, pattern)
-        if name is None or line.is_open:
+        export = await source.export(line.id) if _may_fit(line, pattern) else None
+        scenario = _scenario(export, pattern) if export is not None else None
+        if export is None or scenario is None or not can_be_replayed(export):
             continue
-        export = await source.export(line.id)
-        if export is None or not can_be_replayed(export):
-            continue
-        names[name] += 1
-        numbered = name if names[name] == 1 else f"{name}-{names[name]}"
-        written.append(write(export, folder / f"{numbered}.json", recorded_on))
-    return written
+        names[scenario] += 1
+        if known is None:
+            name: str | None = scenario if names[scenario] == 1 else f"{scenario}-{names[scenario]}"
+        else:
+            name = _case(known, scenario, export)
+        if name is not None and name not in written:
+            written[name] = write(export, folder / f"{name}.json", recorded_on)
+    return list(written.values())
 
 
 async def record_named(source: Source, folder: Path, *, recorded_on: str, wanted: Mapping[str, str]) -> list[Path]:
@@ -83,9 +92,33 @@ def write(export: IncidentExport, path: Path, recorded_on: str) -> Path:
     return path
 
 
-def _name(line: IncidentLine, pattern: str) -> str | None:
-    found = re.fullmatch(pattern, line.target.namespace or "")
-    return found[1] if found is not None else None
+def _may_fit(line: IncidentLine, pattern: str) -> bool:
+    return line.target.namespace is None or re.fullmatch(pattern, line.target.namespace) is not None
+
+
+def _scenario(export: IncidentExport, pattern: str) -> str | None:
+    """What the namespace calls it; of an object in no namespace, that of the first workload it is about."""
+    target, affected = export.incident.target, export.incident.affected
+    waiting = [
+        dig_str(o, "metadata", "name")
+        for a in export.attempts
+        if a.world is not None and target.namespace is None
+        for o in a.world.objects
+        if o.get("kind") == "Namespace"
+    ]
+    namespaces = [target.namespace, *(r.namespace for r in affected), *waiting]
+    found = (re.fullmatch(pattern, n) for n in namespaces if n)
+    return next((match[1] for match in found if match is not None), None)
+
+
+def _case(known: Mapping[str, Truth], scenario: str, export: IncidentExport) -> str | None:
+    """The case that this incident is a new recording of."""
+    fitting = (
+        name
+        for name, truth in known.items()
+        if (truth.scenario or name) == scenario and truth.is_about(export.incident.target)
+    )
+    return next(fitting, None)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         written = asyncio.run(_work(given, wanted))
-    except (CommandError, SettingsError, ToolError, LookupError) as error:
+    except (CaseError, CommandError, SettingsError, ToolError, LookupError) as error:
         print(error, file=sys.stderr)
         return 2
     for path in written:
@@ -110,7 +143,9 @@ async def _work(given: argparse.Namespace, wanted: Mapping[str, str]) -> list[Pa
     async with opened as source:
         if wanted:
             return await record_named(source, given.out, recorded_on=given.recorded_on, wanted=wanted)
-        return await record_all(source, given.out, recorded_on=given.recorded_on, pattern=given.by_namespace)
+        known = load_truths(given.out) if given.known else None
+        on, pattern = given.recorded_on, given.by_namespace
+        return await record_all(source, given.out, recorded_on=on, pattern=pattern, known=known)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -119,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("incident", nargs="*", metavar="INCIDENT=NAME", help="an incident's id and the case's name")
     parser.add_argument("--by-namespace", metavar="PATTERN", help="take all whose namespace fits; group 1 is the name")
+    parser.add_argument("--known", action="store_true", help="only cases that have a truth in --out")
     parser.add_argument("--recorded-on", required=True, help='what it ran on: "simulator", "kubernetes 1.34"')
     parser.add_argument("--server", help="address of a running service; without it the state folder is read")
     parser.add_argument("--token-file", type=Path, help="file with the bearer token; else SELFHEAL_TOKEN")

@@ -36,7 +36,8 @@ HEALTHY_WITHIN_S = 90.0
 ASK_EVERY_S = 1.0
 LOOK_LASTS_S = 5.0
 """What a controller may still write after the last change of a person."""
-LOUD = frozenset({WAITING, "escalated", "running"})
+UNFINISHED = "open"
+LOUD = frozenset({WAITING, "escalated", UNFINISHED})
 """States of an incident that somebody would be called for."""
 
 
@@ -224,7 +225,7 @@ class Lane:
         options = self._stage.options
         if lasted < options.stable:
             return False
-        return lasted >= options.close or all(i.state != "running" for i in await self._incidents())
+        return lasted >= options.close or all(i.state != UNFINISHED for i in await self._incidents())
 
     async def _watch_quiet(self) -> Result:
         """Wait out the window; any write is a failure, and so is silence where somebody had to be called."""

@@ -111,17 +111,26 @@ def test_half_a_case_is_an_error(tmp_path: Path, missing: str, remedy: str) -> N
         load_cases(tmp_path)
 
 
+def test_a_recording_of_something_else_than_the_truth_is_about_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "truth").mkdir()
+    shutil.copy(FOLDER / "service-wrong-selector.json", tmp_path / "one.json")
+    shutil.copy(FOLDER / "truth" / "image-pull-bad-tag.yaml", tmp_path / "truth" / "one.yaml")
+    with pytest.raises(CaseError, match=r"it is about Deployment/web, and the recording about .*/Service/web"):
+        load_cases(tmp_path)
+
+
 # ------------------------------------------------------------------------------------------------------------- scorers
 ROLL = RollbackWorkload(action="rollback_workload", kind="Deployment", namespace="shop", name="web", to_revision=1)
 DELETE = DeletePod(action="delete_pod", namespace="shop", name="web-1")
 TRUTH = Truth(
     about="a test",
+    target="Deployment/web",
     cause=("bad_revision",),
     plans=(("rollback_workload Deployment/web",), ("rollback_workload Deployment/web", "delete_pod Pod/*")),
     forbidden=("evict_pod",),
     verdict="accepted",
 )
-NONE = Truth(about="a test", plans=((),))
+NONE = Truth(about="a test", target="Deployment/web", plans=((),))
 NO = Rejected(refusals=(Refused(code=ReasonCode.COOLDOWN, reason="too soon"),))
 
 

@@ -39,6 +39,7 @@ EXPECTED = {
     ("POST", "/self-heal"): "token",
     ("GET", "/incidents"): "token",
     ("GET", "/incidents/{incident_id}"): "token",
+    ("GET", "/incidents/{incident_id}/export"): "token",
     ("GET", "/incidents/{incident_id}/events"): "token",
     ("POST", "/incidents/{incident_id}/approve"): "token",
     ("POST", "/incidents/{incident_id}/reject"): "token",
