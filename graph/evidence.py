@@ -71,7 +71,7 @@ async def gather(incident: Incident, ports: Ports) -> Evidence:
     if live is None and not is_absent(incident):
         return Evidence(observed_at=now, workload=None, unseen=tuple(unseen))
     hidden: list[str] = []
-    ways = await ways_back(incident, ports, hidden)
+    ways = await ways_back(incident, live, ports, hidden)
     unseen += hidden if any(s.confirmed for s in seen.signals) else []
     pin = Pin.absent(incident.target) if live is None else pin_of_live(incident.target, live)
     scope = (pin, *_pod_pins(incident, ports), *pins_of(ways, ports), *_places_for_reruns(incident, ports))

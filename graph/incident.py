@@ -313,6 +313,8 @@ class ObjectCandidate(Value):
     """When the journal saw it leave that version; None when it changed before we looked."""
     changed_by: str = Field(default="", max_length=120)
     """Who wrote it last, by field manager: a hint."""
+    is_ours: bool = False
+    """It differs because selfheal changed it to heal something, and nobody has declared that since."""
     relation: str = Field(default="", max_length=160)
     """How the incident's target depends on it, such as `ConfigMap of container app`."""
 

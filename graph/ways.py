@@ -9,21 +9,31 @@ from __future__ import annotations
 from typing import Final
 
 from graph.incident import FieldChange, Incident, ObjectCandidate, Operation, VersionSource
+from graph.plan import Status
 from graph.ports import Ports
 from tools.cluster.documents import content_of
+from tools.cluster.resources import KNOWN
+from tools.cluster.structs import KubeObject, Reference
 from tools.errors import ToolError
+from tools.executors.inverse import Inverse
+from tools.guard.intents import inverse_of
 from tools.journal.candidates import WayBack
 from tools.jsontypes import JsonObject, dig_int, dig_str
+from tools.ledger.records import ActionState
 from tools.refs import ObjectRef, Pin
 
 MAX_WAYS: Final = 20
 MAX_CHANGES: Final = 40
+MAX_HEALED: Final = 5
 
 
-async def ways_back(incident: Incident, ports: Ports, unseen: list[str]) -> tuple[ObjectCandidate, ...]:
+async def ways_back(
+    incident: Incident, live: JsonObject | None, ports: Ports, unseen: list[str]
+) -> tuple[ObjectCandidate, ...]:
     """What could be put back for the target and what it depends on, the newest change first.
 
-    What could not be looked at is added to `unseen`.
+    `live` is the target as the API server holds it, None when it is gone.  What could not be looked at is added to
+    `unseen`.
     """
     try:
         found = await ports.journal.ways_back(incident.target)
@@ -31,7 +41,43 @@ async def ways_back(incident: Incident, ports: Ports, unseen: list[str]) -> tupl
         unseen.append(f"what {incident.target} depends on ({error.code})")
         return ()
     unseen.extend(found.unseen)
-    return tuple(as_candidate(way) for way in found.ways[:MAX_WAYS])
+    ways = [as_candidate(way) for way in found.ways[:MAX_WAYS]]
+    ours: set[ObjectRef] = set()
+    for way in ways:
+        if way.operation is not Operation.REVERT or way.source is not VersionSource.DESIRED:
+            continue
+        document = ports.mirror.document(way.ref.kind, way.ref.namespace or "", way.ref.name)
+        body = live if way.ref == incident.target else document.body if document is not None else None
+        if body is not None and await _is_our_healing(way.ref, body, ports):
+            ours.add(way.ref)
+    return tuple(way.model_copy(update={"is_ours": way.ref in ours}) for way in ways)
+
+
+async def _is_our_healing(ref: ObjectRef, live: JsonObject, ports: Ports) -> bool:
+    """Whether what differs from the declaration is a remedy of ours that still stands as we wrote it.
+
+    Putting the declared value back would bring the failure back.
+    """
+    item = _held(ref, ports)
+    differs = ports.journal.differences_from_declared(item) if item is not None else ()
+    if not differs:
+        return False
+    for record in await ports.ledger.incidents(target=ref, status=Status.HEALED.value, limit=MAX_HEALED):
+        for done in await ports.ledger.actions_of(record.id):
+            if done.intent.target != ref or done.intent.undoes is not None or done.state is not ActionState.APPLIED:
+                continue
+            inverse = inverse_of(done.intent)
+            written = inverse.fields if isinstance(inverse, Inverse) else ()
+            if any(f.is_ours(live) and any(d.startswith(f.path) or f.path.startswith(d) for d in differs) for f in written):
+                return True
+    return False
+
+
+def _held(ref: ObjectRef, ports: Ports) -> KubeObject | None:
+    resource = KNOWN.get(ref.kind)
+    if resource is None:
+        return None
+    return ports.mirror.find(Reference(ref.kind, ref.namespace or "", ref.name, "", resource.api_version))
 
 
 def as_candidate(way: WayBack) -> ObjectCandidate:

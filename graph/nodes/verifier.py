@@ -8,7 +8,7 @@ by the watch; the longest pause between two looks is bounded.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
@@ -33,11 +33,13 @@ from graph.plan import (
     Verification,
 )
 from graph.ports import Ports
+from graph.rules.case import MEANT
 from graph.state import State
 from tools.refs import ObjectRef
 
 STALE_SECONDS = 100.0
 """A view older than this shows nothing; a quiet source speaks every minute or so by bookmark, silence ends at 75 s."""
+MOST_INCIDENTS = 100
 REMOVALS = frozenset({"delete_job", "remove_object", "delete_pod", "evict_pod"})
 _SHORTEST = timedelta(milliseconds=50)
 
@@ -56,6 +58,9 @@ class Purpose:
     target: ObjectRef
     removes_target: bool = False
     """The plan takes the target away: that it is gone is what was wanted."""
+    elsewhere: frozenset[str] = frozenset()
+    """Owners that have an incident of their own since then: what fails there is looked after there, and taking a good
+    remedy back would mend nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +163,8 @@ async def _settle(
     recovered: datetime | None = None
     while True:
         now = ports.clock.now()
-        reading = read(incident, baseline, ports, purpose)
+        elsewhere = await _looked_after(incident, ports, since=purpose.since)
+        reading = read(incident, baseline, ports, replace(purpose, elsewhere=elsewhere))
         if recovered is not None and not isinstance(reading, Good):
             await tell(ports, incident.id, "verify", f"It did not last: {reading.sentence}")
         match reading:
@@ -184,6 +190,16 @@ async def _settle(
         await ports.mirror.changed(incident.target.namespace, max(min(rest, ports.timing.look), _SHORTEST))
 
 
+async def _looked_after(incident: Incident, ports: Ports, *, since: datetime) -> frozenset[str]:
+    """Owners in the namespace that another incident is or was about since then."""
+    records = await ports.ledger.incidents(namespace=incident.target.namespace, limit=MOST_INCIDENTS)
+    return frozenset(
+        record.target_uid
+        for record in records
+        if record.id != incident.id and (record.is_open or (record.closed_at is not None and record.closed_at >= since))
+    )
+
+
 def read(incident: Incident, baseline: Vitals, ports: Ports, purpose: Purpose) -> Reading:
     """Judge the world as the watch shows it at this moment."""
     unseen = ports.mirror.unavailable()
@@ -198,18 +214,19 @@ def judge(seen: Evidence, baseline: Vitals, after: Vitals, purpose: Purpose) -> 
     if work is None:
         return _judge_object(seen, baseline, after, purpose)
     who = describe(work.ref)
-    fresh = _fresh_failures(seen, work, purpose.since)
+    fresh = [s for s in _fresh_failures(seen, work, purpose.since) if s.reason not in MEANT]
     if fresh and purpose.is_elsewhere and not purpose.reasons & {s.reason for s in seen.signals}:
         return Behind(f"{who} no longer shows what it was done for, but {_named(fresh)}.")
     if fresh:
         return Hopeless(f"The pods made by the remedy fail too: {_named(fresh)}.", severity)
-    if not _is_complete(seen, work):
-        names = ", ".join(sorted({s.reason.value for s in seen.signals}))
-        still = f"; it still reports {names}" if names else ""
-        return NotYet(f"{who}: {work.ready} of {work.desired} pods ready, {work.updated} updated{still}.", severity)
-    new = set(after.failing) - set(baseline.failing)
+    still = still_shown(seen, purpose)
+    if not is_complete(work) or still or any(p.deleting for p in seen.pods):
+        names = ", ".join(sorted({s.reason.value for s in still}))
+        shows = f"; it still reports {names}" if names else ""
+        return NotYet(f"{who}: {work.ready} of {work.desired} pods ready, {work.updated} updated{shows}.", severity)
+    new = _newly_failing(baseline, after, purpose)
     if new:
-        return NotYet(f"{len(new)} other object(s) of the namespace began to fail meanwhile.", severity)
+        return NotYet(f"{len(new)} other workload(s) of the namespace began to fail meanwhile.", severity)
     return Good(f"{who} has {work.ready} of {work.desired} pods ready, no signal left.")
 
 
@@ -220,17 +237,32 @@ def _judge_object(seen: Evidence, baseline: Vitals, after: Vitals, purpose: Purp
         if purpose.target.kind in ROLLING and Reason.OBJECT_MISSING not in purpose.reasons:
             return Hopeless(f"{who} is gone.", after.severity)
         return NotYet(f"{who} is not there.", after.severity)
-    if seen.signals:
-        return NotYet(f"{who}: {_named(seen.signals)} still shows.", after.severity)
-    new = set(after.failing) - set(baseline.failing)
+    still = still_shown(seen, purpose)
+    if still:
+        return NotYet(f"{who}: {_named(still)} still shows.", after.severity)
+    new = _newly_failing(baseline, after, purpose)
     if new:
-        return NotYet(f"{len(new)} object(s) of the namespace began to fail meanwhile.", after.severity)
+        return NotYet(f"{len(new)} workload(s) of the namespace began to fail meanwhile.", after.severity)
     return Good(f"{who} {'is gone, as planned' if seen.subject is None else 'shows no signal any more'}.")
 
 
-def _is_complete(seen: Evidence, work: WorkloadFacts) -> bool:
-    """The rollout has come to its end, nobody complains, and no pod is still going away."""
-    return is_complete(work) and not seen.signals and not any(p.deleting for p in seen.pods)
+def still_shown(seen: Evidence, purpose: Purpose) -> tuple[Signal, ...]:
+    """The symptoms that count; pure.
+
+    That an object differs from what is declared, or was set to something by hand, is no failure of a plan that was made
+    for another reason: a healing that nobody declared stands until somebody does, or until its own incident.
+    """
+    return tuple(s for s in seen.signals if s.reason not in MEANT or s.reason in purpose.reasons)
+
+
+def _newly_failing(baseline: Vitals, after: Vitals, purpose: Purpose) -> set[str]:
+    """Workloads that began to fail since, and that nobody else looks after.
+
+    A node's remedy is judged by the node: what a whole cluster does meanwhile says nothing about it.
+    """
+    if purpose.target.namespace is None:
+        return set()
+    return set(after.owners) - set(baseline.owners) - purpose.elsewhere
 
 
 def _fresh_failures(seen: Evidence, work: WorkloadFacts, since: datetime) -> list[Signal]:

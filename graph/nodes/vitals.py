@@ -19,6 +19,8 @@ class Vitals(Value):
     """Ready pods wanted and not there, over all workloads."""
     failing: tuple[str, ...]
     """Uids of objects with a confirmed signal, sorted."""
+    owners: tuple[str, ...] = ()
+    """Uids of the workloads they belong to, sorted."""
 
     @property
     def severity(self) -> int:
@@ -31,8 +33,12 @@ def vitals(namespace: str | None, ports: Ports) -> Vitals:
     now = ports.clock.now()
     missing = 0
     failing: set[str] = set()
+    owners: set[str] = set()
     for workload in ports.mirror.workloads(namespace):
         desired, _, ready, _, _ = counters(workload)
         missing += max(0, desired - ready)
-        failing.update(s.uid for s in look_at_root(workload, ports.contexts, now) if s.confirmed)
-    return Vitals(missing=missing, failing=tuple(sorted(failing)))
+        confirmed = [s.uid for s in look_at_root(workload, ports.contexts, now) if s.confirmed]
+        failing.update(confirmed)
+        if confirmed:
+            owners.add(workload.uid)
+    return Vitals(missing=missing, failing=tuple(sorted(failing)), owners=tuple(sorted(owners)))

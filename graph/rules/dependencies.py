@@ -76,7 +76,11 @@ class ChangedDependency:
 
 
 def _ways(case: Case) -> list[ObjectCandidate]:
-    return [c for c in case.evidence.objects if c.ref != case.workload.ref and not case.was_tried(way_back(c))]
+    return [
+        c
+        for c in case.evidence.objects
+        if c.ref != case.workload.ref and not c.is_ours and not case.was_tried(way_back(c))
+    ]
 
 
 def fits(signal: Signal, way: ObjectCandidate) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from graph.incident import ObjectCandidate, Reason, VersionSource
 from graph.plan import Step
-from graph.rules.case import MEANT, Answer, Case, Remedy
+from graph.rules.case import MEANT, Answer, Case, Hopeless, Remedy
 from graph.rules.objects.case import action, described, step_back, way_back
 from graph.rules.words import name_of, reasons_of, sentence, trouble
 
@@ -28,6 +28,8 @@ class Intent:
             return None
         declared = next((c for c in _own(case) if c.source is VersionSource.DESIRED), None)
         who, first = name_of(case.workload.ref), found[0]
+        if declared is not None and declared.is_ours:
+            return undeclared_healing(f"{who} {trouble(first)}", declared, reasons_of(found))
         if declared is not None and not case.was_tried(way_back(declared)):
             return Remedy(
                 cause="drift",
@@ -48,6 +50,16 @@ class Intent:
             reasons=reasons_of(found),
             needs_person=("nothing is declared here, so the change may have been meant",),
         )
+
+
+def undeclared_healing(what: str, declared: ObjectCandidate, reasons: tuple[Reason, ...]) -> Hopeless:
+    """Two truths: what is declared failed, and what heals is not declared.  People decide; we do not go to and fro."""
+    return Hopeless(
+        cause="healing_not_declared",
+        sentence=sentence(f"{what}.", f"{described(declared)}.", "It was changed by selfheal, to heal a failure."),
+        advice="Declare what heals it, or take it back by hand (`selfheal undo`); until then it stays as it is.",
+        reasons=reasons,
+    )
 
 
 def _held_by_hand(declared: ObjectCandidate) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from tests.cluster.checks import CanI, ExecOk, HttpOk, RolloutComplete, placed
 from tests.cluster.ground import Ground
 from tests.cluster.health import unhealthy
 from tests.cluster.kube import KINDS, KubeError
-from tests.cluster.lane import HEALTHY_WITHIN_S, LOOK_LASTS_S, SetupError, say
+from tests.cluster.lane import HEALTHY_WITHIN_S, LOOK_LASTS_S, UNFINISHED, SetupError, say
 from tests.cluster.mirror import View
 from tests.cluster.oracles import Past, differences, judge, name, pods_of
 from tests.cluster.service import Healer
@@ -43,6 +43,8 @@ class Rules:
     """How long all must hold to count as recovered."""
     gives_up: float = 180.0
     """After this a person puts it right."""
+    closes: float = 200.0
+    """How long the healer may take in the end to close its incidents."""
     look: float = 1.0
 
 
@@ -82,6 +84,7 @@ class Play:
         looking = asyncio.create_task(self._look_for_outages())
         try:
             await self._strike_for_a_while()
+            await self._wait_closed()
         finally:
             looking.cancel()
             await asyncio.gather(looking, return_exceptions=True)
@@ -244,6 +247,12 @@ class Play:
             since.setdefault(workload.name, self._at())
         elif workload.name in since:
             self._report.outages.setdefault(workload.name, []).append((since.pop(workload.name), self._at()))
+
+    async def _wait_closed(self) -> None:
+        """Until the healer is done: what it takes back late counts, too."""
+        end = self._now() + self._rules.closes
+        while self._now() < end and any(i.state == UNFINISHED for i in await self._healer.incidents(self._namespace)):
+            await self._sleep(self._rules.look)
 
     async def _sum_up(self) -> None:
         report, trail = self._report, self._ground.trail

@@ -53,7 +53,8 @@ class ServiceClient:
     """The runner's connection to the service, with a second token for the person who approves."""
 
     def __init__(self, url: str, token: str, approver: str) -> None:
-        self._http = httpx.AsyncClient(base_url=url, headers=_bearer(token), timeout=30, trust_env=False)
+        fresh = httpx.Limits(max_keepalive_connections=0)  # the service ends idle connections at any moment
+        self._http = httpx.AsyncClient(base_url=url, headers=_bearer(token), limits=fresh, timeout=30, trust_env=False)
         self._approver = _bearer(approver)
 
     async def close(self) -> None:

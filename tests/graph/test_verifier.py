@@ -76,7 +76,7 @@ def test_what_a_look_means(look: Evidence, elsewhere: bool, means: type) -> None
 
 
 def test_trouble_next_door_is_not_good() -> None:
-    reading = judge(seen(2), CALM, Vitals(missing=0, failing=("other",)), purpose(elsewhere=False))
+    reading = judge(seen(2), CALM, Vitals(missing=0, failing=("other",), owners=("other",)), purpose(elsewhere=False))
     assert isinstance(reading, NotYet)
 
 
@@ -101,3 +101,35 @@ def test_a_target_that_is_no_workload(
     look = Evidence(observed_at=NOW, workload=None, subject=subject, signals=signals)
     wanted = Purpose(since=NOW, reasons=frozenset(), is_elsewhere=False, target=target, removes_target=removes)
     assert type(judge(look, CALM, CALM, wanted)) is means
+
+
+OTHER_FAILS = Vitals(missing=0, failing=("pod",), owners=("other",))
+NODE = ObjectRef(kind="Node", namespace=None, name="node1")
+OPEN_NODE = Evidence(observed_at=NOW, workload=None, subject=SubjectFacts(ref=NODE, uid="n", generation=None))
+DRIFTED = fails(Reason.DRIFTED)
+
+
+def made_for(*reasons: Reason, target: ObjectRef = WEB, elsewhere: frozenset[str] = frozenset()) -> Purpose:
+    return Purpose(since=NOW, reasons=frozenset(reasons), is_elsewhere=False, target=target, elsewhere=elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("look", "after", "wanted", "means"),
+    [
+        pytest.param(seen(2), OTHER_FAILS, made_for(), NotYet, id="another workload began to fail"),
+        pytest.param(
+            seen(2), OTHER_FAILS, made_for(elsewhere=frozenset({"other"})), Good, id="it has an incident of its own"
+        ),
+        pytest.param(OPEN_NODE, OTHER_FAILS, made_for(target=NODE), Good, id="a node is judged by the node"),
+        pytest.param(
+            seen(2, DRIFTED),
+            CALM,
+            made_for(Reason.OUT_OF_MEMORY),
+            Good,
+            id="a healing nobody declared is no failure",
+        ),
+        pytest.param(seen(2, DRIFTED), CALM, made_for(Reason.DRIFTED), NotYet, id="drift that was to go and is there"),
+    ],
+)
+def test_what_a_plan_is_not_blamed_for(look: Evidence, after: Vitals, wanted: Purpose, means: type) -> None:
+    assert type(judge(look, CALM, after, wanted)) is means

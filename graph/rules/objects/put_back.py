@@ -11,6 +11,7 @@ from typing import Final
 
 from graph.incident import ObjectCandidate, Operation, Reason, VersionSource
 from graph.rules.case import Answer, Remedy
+from graph.rules.intent import undeclared_healing
 from graph.rules.objects.case import ObjectCase, described, step_back, way_back
 from graph.rules.words import by_weight, name_of, reasons_of, said_of, sentence, trouble
 
@@ -39,6 +40,8 @@ class PutBack:
         way = next((w for w in case.ways if not case.was_tried(way_back(w))), None)
         if way is None:
             return None
+        if way.is_ours:
+            return undeclared_healing(what_shows(case), way, reasons_of(case.signals))
         return Remedy(
             cause="object_deleted" if way.operation is Operation.RESTORE else "object_changed",
             sentence=sentence(f"{what_shows(case)}.", f"{described(way)}."),

@@ -144,3 +144,13 @@ def test_a_failure_comes_before_what_was_meant() -> None:
     answer = diagnose(found.model_copy(update={"objects": (way(WEB),)}), now=NOW)
     assert isinstance(answer, Planned)
     assert answer.plan.steps[0].action.action == "rollback_workload"
+
+
+def test_what_heals_and_is_not_declared_is_left_to_people() -> None:
+    """Putting the declared limit back would bring the failure back: no going to and fro."""
+    found = evidence(signal(Reason.DRIFTED, about=WEB, container=None, revision=None))
+    ours = way(WEB).model_copy(update={"is_ours": True})
+    answer = diagnose(found.model_copy(update={"objects": (ours,)}), now=NOW)
+    assert isinstance(answer, NoPlan)
+    assert answer.diagnosis is not None
+    assert answer.diagnosis.cause == "healing_not_declared"
