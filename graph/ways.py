@@ -68,7 +68,9 @@ async def _is_our_healing(ref: ObjectRef, live: JsonObject, ports: Ports) -> boo
                 continue
             inverse = inverse_of(done.intent)
             written = inverse.fields if isinstance(inverse, Inverse) else ()
-            if any(f.is_ours(live) and any(d.startswith(f.path) or f.path.startswith(d) for d in differs) for f in written):
+            if any(
+                f.is_ours(live) and any(d.startswith(f.path) or f.path.startswith(d) for d in differs) for f in written
+            ):
                 return True
     return False
 
