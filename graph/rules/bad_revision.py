@@ -186,7 +186,7 @@ def _remedy(
             standing(candidate),
         ),
         confidence=_CONFIDENCE[candidate.health] - (_LOOSER if candidate.loosens else 0),
-        steps=(back, *_removals(case))[:MAX_STEPS],
+        steps=(back, *removals(case))[:MAX_STEPS],
         reasons=reasons_of(failing),
         loosens=candidate.loosens[:MAX_STEPS],
         needs_person=tuple(
@@ -196,7 +196,7 @@ def _remedy(
     )
 
 
-def _removals(case: Case) -> list[Step]:
+def removals(case: Case) -> list[Step]:
     """Pods of the bad revision that would stay in the way, or stay behind, after the template is back."""
     pods = case.pods_of(case.workload.revision_hash)
     stuck = [p for p in pods if case.workload.ordered and not p.ready and p.phase not in ("Succeeded", "Failed")]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from graph.incident import ObjectCandidate, Reason, VersionSource
 from graph.plan import Step
+from graph.rules.bad_revision import MAX_STEPS, removals
 from graph.rules.case import MEANT, Answer, Case, Hopeless, Remedy
 from graph.rules.objects.case import action, described, step_back, way_back
 from graph.rules.words import name_of, reasons_of, sentence, trouble
@@ -35,7 +36,7 @@ class Intent:
                 cause="drift",
                 sentence=sentence(f"{who} {trouble(first)}.", f"{described(declared)}."),
                 confidence=0.95,
-                steps=(step_back(declared),),
+                steps=(step_back(declared), *_in_the_way(declared, case))[:MAX_STEPS],
                 reasons=reasons_of(found),
                 needs_person=_held_by_hand(declared),
             )
@@ -50,6 +51,11 @@ class Intent:
             reasons=reasons_of(found),
             needs_person=("nothing is declared here, so the change may have been meant",),
         )
+
+
+def _in_the_way(declared: ObjectCandidate, case: Case) -> list[Step]:
+    """Pods of the template that goes, which would stay for ever although nothing is said of them yet."""
+    return removals(case) if any("template" in c.path for c in declared.changes) else []
 
 
 def undeclared_healing(what: str, declared: ObjectCandidate, reasons: tuple[Reason, ...]) -> Hopeless:

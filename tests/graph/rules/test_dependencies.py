@@ -154,3 +154,15 @@ def test_what_heals_and_is_not_declared_is_left_to_people() -> None:
     assert isinstance(answer, NoPlan)
     assert answer.diagnosis is not None
     assert answer.diagnosis.cause == "healing_not_declared"
+
+
+def test_a_stuck_pod_goes_with_the_template_that_is_not_declared() -> None:
+    """A StatefulSet waits for its broken pod for ever, also when the drift was seen before the failure."""
+    database = ref("StatefulSet", "web")
+    found = evidence(
+        signal(Reason.DRIFTED, about=database, container=None, revision=None), kind="StatefulSet", ordered=True
+    )
+    changed = FieldChange(path="spec.template.spec.containers[app].image", now="bad", then="good")
+    answer = diagnose(found.model_copy(update={"objects": (way(database, changes=(changed,)),)}), now=NOW)
+    assert isinstance(answer, Planned), answer
+    assert [s.action.action for s in answer.plan.steps] == ["revert_fields", "delete_pod"]
