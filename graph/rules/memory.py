@@ -13,9 +13,10 @@ from graph.incident import ContainerSpec, Reason
 from graph.plan import Step
 from graph.rules.case import Answer, Case, Hopeless, Remedy, Unclear
 from graph.rules.words import name_of, reasons_of, sentence
-from tools.executors.actions import SetResources
+from tools.executors.actions import DeletePod, SetResources
 
 MAX_FACTOR: Final = 4
+MAX_STEPS: Final = 8
 _UNITS: Final = {
     "": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40
 }  # fmt: skip
@@ -78,9 +79,21 @@ class OutOfMemory:
                 "No recent rollout explains it; what they need has grown beyond the limit.",
             ),
             confidence=0.8,
-            steps=tuple(steps),
+            steps=(*steps, *_stuck(case))[:MAX_STEPS],
             reasons=reasons_of(killed),
         )
+
+
+def _stuck(case: Case) -> list[Step]:
+    """Pods a StatefulSet would wait for for ever: they are killed again and again before the new limit reaches them."""
+    return [
+        Step(
+            action=DeletePod(action="delete_pod", namespace=p.ref.namespace or "", name=p.ref.name),
+            why="A StatefulSet waits for this pod, which is killed again and again, before one gets the new limit.",
+        )
+        for p in case.evidence.pods
+        if case.workload.ordered and not p.ready and not p.deleting and p.phase not in {"Succeeded", "Failed"}
+    ]
 
 
 def parse_bytes(quantity: str) -> int | None:

@@ -166,3 +166,10 @@ def test_a_stuck_pod_goes_with_the_template_that_is_not_declared() -> None:
     answer = diagnose(found.model_copy(update={"objects": (way(database, changes=(changed,)),)}), now=NOW)
     assert isinstance(answer, Planned), answer
     assert [s.action.action for s in answer.plan.steps] == ["revert_fields", "delete_pod"]
+
+
+def test_a_stateful_set_gets_its_new_limit_to_the_pod_that_is_killed() -> None:
+    killed = signal(Reason.OUT_OF_MEMORY, "OOMKilled with exit code 137; 2 restarts")
+    answer = diagnose(evidence(killed, kind="StatefulSet", ordered=True, candidates=(), recent=False), now=NOW)
+    assert isinstance(answer, Planned), answer
+    assert [s.action.action for s in answer.plan.steps] == ["set_resources", "delete_pod"]

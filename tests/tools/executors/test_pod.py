@@ -18,8 +18,8 @@ def parse(name: str) -> Any:
     return registry.parse(name, {"namespace": "shop", "name": "web-1-a"})
 
 
-def refusal(name: str, live: JsonObject) -> ReasonCode | None:
-    refused = registry.executors()[name].precondition(parse(name), Situation(live))
+def refusal(name: str, live: JsonObject, support: JsonObject | None = None) -> ReasonCode | None:
+    refused = registry.executors()[name].precondition(parse(name), Situation(live, support or {}))
     return None if refused is None else refused.code
 
 
@@ -74,6 +74,20 @@ NEW, HEALTHY, ALONE = ReasonCode.NO_CHANGE, ReasonCode.POD_HEALTHY, ReasonCode.N
 )
 def test_delete(why: str, live: JsonObject, code: ReasonCode | None) -> None:
     assert refusal("delete_pod", live) == code
+
+
+@pytest.mark.parametrize(
+    ("why", "revision", "complete", "code"),
+    [
+        ("of a rollout that never came to its end", "db-2", "db-1", None),
+        ("of the revision that runs everywhere", "db-1", "db-1", HEALTHY),
+        ("which revision was whole is not known", "db-2", "", HEALTHY),
+    ],
+)
+def test_a_pod_that_a_stateful_set_waits_for(why: str, revision: str, complete: str, code: ReasonCode | None) -> None:
+    """It is not ready, and no container of it has failed: it may be pending for ever."""
+    live = pod(controller="StatefulSet", labels={"controller-revision-hash": revision})
+    assert refusal("delete_pod", live, {"complete_revision": complete}) == code
 
 
 def test_delete_sees_a_failed_init_container() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final, TypeVar
 
-from tools.cluster.resources import POD, WriteRequest
+from tools.cluster.resources import POD, STATEFUL_SET, WriteRequest
 from tools.executors.actions import DeletePod, EvictPod
 from tools.executors.base import Action, Applied, Executor, InverseKind, Mark, Permission, Reader, Situation
 from tools.executors.kubernetes.common import controller_of, refuse
@@ -101,6 +101,15 @@ class DeletePodExecutor(PodExecutor[DeletePod]):
     permissions: ClassVar[tuple[Permission, ...]] = (Permission("delete", POD),)
     waits_for_rollout: ClassVar[bool] = False
 
+    async def read(self, action: DeletePod, cluster: Reader) -> Situation:
+        """Read the pod, and of a StatefulSet's the last revision that was rolled out whole.  Raises `ToolError`."""
+        live = await cluster.get(POD, action.name, action.namespace)
+        owner = controller_of(live)
+        if dig_str(owner, "kind") != "StatefulSet":
+            return Situation(live)
+        stateful = await cluster.get(STATEFUL_SET, dig_str(owner, "name"), action.namespace)
+        return Situation(live, {"complete_revision": dig_str(stateful, "status", "currentRevision")})
+
     def precondition(self, action: DeletePod, situation: Situation) -> Refused | None:
         """A controller will replace it, and nothing is lost with it."""
         refused = _untouchable(action, situation.live)
@@ -110,6 +119,8 @@ class DeletePodExecutor(PodExecutor[DeletePod]):
             return None
         if _is_ready(situation.live):
             return refuse(ReasonCode.POD_HEALTHY, f"{action.target} is ready; evict it if it must move.")
+        if _is_in_the_way(situation):
+            return None
         if not any(_has_failed(status) for status in _container_statuses(situation.live)):
             return refuse(ReasonCode.POD_HEALTHY, f"{action.target} is not ready, but no container of it has failed.")
         return None
@@ -142,6 +153,12 @@ def _untouchable(action: EvictPod | DeletePod, pod: JsonObject) -> Refused | Non
     if not controller:
         return refuse(ReasonCode.NO_CONTROLLER, f"{action.target} has no controller: nothing would replace it.")
     return None
+
+
+def _is_in_the_way(situation: Situation) -> bool:
+    """Whether a StatefulSet waits for this pod of a rollout that did not come to its end, perhaps for ever."""
+    complete = dig_str(situation.support, "complete_revision")
+    return bool(complete) and dig_str(situation.live, "metadata", "labels", "controller-revision-hash") != complete
 
 
 def _uid(pod: JsonObject) -> str:
