@@ -35,7 +35,7 @@ def demo(*arguments: str, folder: Path) -> tuple[int, str, float]:
 
 @pytest.mark.slow
 def test_the_whole_story(tmp_path: Path) -> None:
-    code, text, seconds = demo("--speed", "12", folder=tmp_path)
+    code, text, seconds = demo("--speed", "8", folder=tmp_path)
     assert code == 0, text
     assert seconds < SECONDS
     chapters = re.split(r" (?=[1-6]/6 )", text)[1:]
