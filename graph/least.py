@@ -18,6 +18,22 @@ CLEARLY_SURER: Final = 0.25
 than a larger one to the right thing."""
 
 
+TO_WHAT_WAS: Final = frozenset(
+    {
+        "rollback_workload",
+        "revert_fields",
+        "restore_object",
+        "remove_object",
+        "restart_workload",
+        "evict_pod",
+        "delete_pod",
+        "resume_rollout",
+        "uncordon_node",
+    }
+)
+"""Actions after which things are as they were once, or as they were declared; all others try something new."""
+
+
 class Step(Protocol):
     """What the guard said of one step: a `tools.guard.orders.Ready`."""
 
@@ -41,10 +57,12 @@ class Step(Protocol):
 class Change:
     """How much a plan changes, most important first: less is less in this order.
 
-    Security that is given up, steps that cannot be taken back, objects written, steps, fields that differ.
+    Security that is given up, steps to a state that never was before, steps that cannot be taken back, objects written,
+    steps, fields that differ.
     """
 
     loosened: int
+    untried: int
     lasting: int
     objects: int
     steps: int
@@ -65,6 +83,7 @@ def weigh(plan: Plan, steps: Sequence[Step]) -> Weighed:
         plan,
         Change(
             loosened=len(plan.loosens),
+            untried=sum(step.action.action not in TO_WHAT_WAS for step in plan.steps),
             lasting=sum(step.inverse_kind is InverseKind.NONE for step in steps),
             objects=len({str(step.action.target) for step in plan.steps}),
             steps=len(plan.steps),

@@ -147,7 +147,7 @@ def purpose_of(plan: Plan, incident: Incident, evidence: Evidence, *, since: dat
     """What this plan was made for; pure."""
     return Purpose(
         since=since,
-        reasons=frozenset(s.reason for s in evidence.signals if s.confirmed),
+        reasons=frozenset(plan.diagnosis.reasons) or frozenset(s.reason for s in evidence.signals if s.confirmed),
         is_elsewhere=all(step.action.target != incident.target for step in plan.steps),
         target=incident.target,
         removes_target=any(s.action.action in REMOVALS and s.action.target == incident.target for s in plan.steps),

@@ -10,7 +10,7 @@ import pytest
 from graph.least import least, weigh
 from graph.nodes.validator import Judged, choose
 from graph.plan import Accepted, Diagnosis, NeedsApproval, ObserveOnly, Origin, Plan, Rejected, Step, Verdict
-from tools.executors.actions import EvictPod, RestartWorkload, RollbackWorkload
+from tools.executors.actions import EvictPod, RestartWorkload, RollbackWorkload, ScaleWorkload
 from tools.executors.base import InverseKind
 from tools.guard.verdict import ReasonCode, Refused
 from tools.refs import PlanId
@@ -18,6 +18,7 @@ from tools.refs import PlanId
 WEB = {"kind": "Deployment", "namespace": "shop", "name": "web"}
 BACK = RollbackWorkload.model_validate({"action": "rollback_workload", **WEB, "to_revision": 1})
 AGAIN = RestartWorkload.model_validate({"action": "restart_workload", **WEB})
+MORE = ScaleWorkload.model_validate({"action": "scale_workload", **WEB, "replicas": 3})
 MOVE = EvictPod(action="evict_pod", namespace="shop", name="web-1")
 
 
@@ -32,7 +33,7 @@ class Seen:
 
 def plan(
     name: str,
-    *actions: RollbackWorkload | RestartWorkload | EvictPod,
+    *actions: RollbackWorkload | RestartWorkload | ScaleWorkload | EvictPod,
     confidence: float = 0.9,
     loosens: tuple[str, ...] = (),
 ) -> Plan:
@@ -66,6 +67,12 @@ FOR_GOOD = Seen(diff=(), inverse_kind=InverseKind.NONE)
             weigh(plan("b", BACK), [TEN_FIELDS]),
             "b",
             id="what-can-be-taken-back-before-what-cannot",
+        ),
+        pytest.param(
+            weigh(plan("a", BACK), [TEN_FIELDS]),
+            weigh(plan("b", MORE), [ONE_FIELD]),
+            "a",
+            id="what-was-once-before-something-new",
         ),
         pytest.param(
             weigh(plan("a", BACK, loosens=("running as root is allowed",)), [ONE_FIELD]),

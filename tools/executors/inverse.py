@@ -20,7 +20,7 @@ from tools.cluster.resources import Resource, WriteRequest
 from tools.executors.base import Mark
 from tools.executors.compare import same
 from tools.executors.lives import Created, Removed
-from tools.executors.patch import find, json_patch, operation, sign
+from tools.executors.patch import find, is_comparable, json_patch, operation, sign, tested
 from tools.jsontypes import JsonObject, JsonValue, dig_str
 from tools.refs import ObjectRef
 
@@ -49,7 +49,7 @@ class FieldInverse(BaseModel):
     def swap(self, live: JsonObject) -> list[JsonObject]:
         """Operations that restore the field if it still holds what `live` shows."""
         there, value = find(live, self.path)
-        fence = [operation("test", self.path, value)] if there else []
+        fence = tested(self.path, value) if there else []
         if self.has_was:
             return [*fence, operation("replace" if there else "add", self.path, self.was)]
         return [*fence, operation("remove", self.path)] if there else []
@@ -78,10 +78,11 @@ class Inverse(BaseModel):
 
         Before: `foreign(live)` is empty.  A field that changes after that read fails its `test`, so nothing is written.
         The version is not part of the fence: a status update in between does not matter.  Only where we had removed a
-        field is there no value to test, and then the version is the fence.
+        field, or wrote what cannot be tested (`patch.is_comparable`), is there no value to test, and then the version
+        is the fence.
         """
         operations = [operation("test", "/metadata/uid", self.uid)]
-        if not all(f.has_wrote for f in self.fields):
+        if not all(f.has_wrote and is_comparable(find(live, f.path)[1]) for f in self.fields):
             version = dig_str(live, "metadata", "resourceVersion")
             operations.append(operation("replace", "/metadata/resourceVersion", version))
         for field in self.fields:

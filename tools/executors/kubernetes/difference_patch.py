@@ -13,7 +13,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tools.executors.patch import find, operation, pointer, split
+from tools.executors.patch import find, operation, pointer, split, tested
 from tools.journal.compare import Difference
 from tools.jsontypes import JsonObject, JsonValue
 
@@ -33,8 +33,8 @@ class Place:
     then: JsonValue
 
     def operations(self) -> list[JsonObject]:
-        """Test what it holds, then write it."""
-        change: list[JsonObject] = [operation("test", self.path, self.was)] if self.has_was else []
+        """Test what it holds, where that can be tested, then write it; the version fences the whole patch besides."""
+        change = tested(self.path, self.was) if self.has_was else []
         if self.has_then:
             return [*change, operation("replace" if self.has_was else "add", self.path, self.then)]
         return [*change, operation("remove", self.path)] if self.has_was else change
