@@ -206,12 +206,12 @@ _DIFFERS: Final[tuple[tuple[str, str], ...]] = (
     (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}", "TIME"),
     (r"containerd://[0-9a-f]+", "containerd://ID"),
     (r"\b\d+\.\d+\.\d+\.\d+\b", "ADDRESS"),
+    (r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "UID"),
     (r"<invalid>|\b(?:\d+(?:ms|[smhd]))+\b", "AGE"),
     (r"AGE \(x\d+ over AGE\)", "AGE"),
     (r"\b\d+ \(AGE ago\)", "RESTARTS"),
     (r"Restart Count:\s+\d+", "Restart Count: N"),
     (r"-{3,}", "---"),
-    (r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "UID"),
     (r"[ \t]+", " "),
 )
 

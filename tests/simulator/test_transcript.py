@@ -59,3 +59,7 @@ def test_what_may_differ(one: str, other: str) -> None:
 )
 def test_what_may_not(one: str, other: str) -> None:
     assert masked(one) != masked(other)
+
+
+def test_a_uid_that_looks_like_an_age_in_the_middle_is_a_uid() -> None:
+    assert masked("web(4622870f-04fe-145d-abae-cc942917c32d)") == masked("web(0022870f-04fe-11aa-abae-cc942917c32d)")
