@@ -32,7 +32,7 @@ from graph.rules.objects.put_back import PutBack
 from graph.rules.security import Tighten
 from tools.guard.verdict import ReasonCode, Refused
 from tools.jsontypes import JsonValue, digest
-from tools.refs import Pin, PlanId
+from tools.refs import ObjectRef, Pin, PlanId
 
 RULES: Final[tuple[Rule, ...]] = (
     BadRevision(),
@@ -79,7 +79,7 @@ def diagnose(
 
 def _about_object(evidence: Evidence, tried: frozenset[str], now: datetime) -> Planned | NoPlan:
     subject = evidence.subject
-    target = subject.ref if subject is not None else next((s.object for s in evidence.signals), None)
+    target = subject.ref if subject is not None else _gone(evidence)
     if target is None:
         return _no_plan(ReasonCode.NO_REMEDY, "The target is gone, or is not a kind that rules know.")
     case = ObjectCase(evidence, target, tried, now)
@@ -87,6 +87,12 @@ def _about_object(evidence: Evidence, tried: frozenset[str], now: datetime) -> P
         return _nothing_certain(evidence, now)
     uid = subject.uid if subject is not None else str(target)
     return _ask([(rule, rule.judge(case)) for rule in OBJECT_RULES], _Frame(evidence, uid, tried, now))
+
+
+def _gone(evidence: Evidence) -> ObjectRef | None:
+    """A target that is not there: the first of the scope; signals may be of those that fail for want of it."""
+    named = (*(pin.ref for pin in evidence.scope[:1]), *(s.object for s in evidence.signals[:1]))
+    return next(iter(named), None)
 
 
 @dataclass(frozen=True, slots=True)

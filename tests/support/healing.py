@@ -100,8 +100,10 @@ async def end_of(it: Bench, name: str = "web", *, seconds: int = 400) -> Executi
 
 
 @contextlib.asynccontextmanager
-async def bench(folder: Path, *, policy: str = AUTO, watch: bool = True) -> AsyncIterator[Bench]:
-    """Start both; the shop's pods are ready when it yields."""
+async def bench(
+    folder: Path, *, policy: str = AUTO, watch: bool = True, desired: Path | None = None
+) -> AsyncIterator[Bench]:
+    """Start both; the shop's pods are ready when it yields.  `desired` is a folder of what is declared."""
     policy_file = folder / "policy.yaml"
     policy_file.write_text(policy)
     async with Simulator.virtual() as sim:
@@ -110,7 +112,12 @@ async def bench(folder: Path, *, policy: str = AUTO, watch: bool = True) -> Asyn
         settings = Settings.model_validate(
             {"state_dir": folder / "state", "insecure_bind": "127.0.0.1", "watch": watch}
         )
-        config = PortsConfig(state_dir=folder / "state", kubeconfig=sim.kubeconfig(HEALER), policy_file=policy_file)
+        config = PortsConfig(
+            state_dir=folder / "state",
+            kubeconfig=sim.kubeconfig(HEALER),
+            policy_file=policy_file,
+            desired_state=str(desired) if desired is not None else None,
+        )
         async with (
             open_ports(config, clock=sim.clock) as ports,
             open_checkpointer(folder / "state") as checkpointer,
