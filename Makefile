@@ -8,7 +8,12 @@ SCENARIOS ?= all
 LANES     ?= 6
 CLUSTER_FLAGS ?=
 
-.PHONY: help setup demo bench evals test unit check fmt lock run studio cluster-up cluster-down cluster-status cluster-test simulate chaos nightly clean
+# Compiled modules are kept in the virtual environment, also where the environment says to write none beside the
+# sources: else each of the many processes started here would compile all it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX ?= $(CURDIR)/$(VENV)/.pycache
+
+.PHONY: help setup demo bench evals test unit check fmt lock run studio cluster-up cluster-down cluster-status cluster-test executors-build simulate chaos nightly clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -32,10 +37,10 @@ $(STAMP): requirements/dev.txt pyproject.toml $(BASE)
 setup: $(STAMP) ## Make the virtual environment
 
 test: $(STAMP) ## All tests that need only Python
-	$(BIN)/pytest -q -n auto -m "not cluster"
+	$(BIN)/pytest -q -n auto --dist worksteal -m "not cluster"
 
 unit: $(STAMP) ## The quick part of them: no simulator, no subprocess
-	$(BIN)/pytest -q -n auto -m "not cluster" tests/graph tests/tools tests/prompts tests/cluster
+	$(BIN)/pytest -q -n auto --dist worksteal -m "not cluster" tests/graph tests/tools tests/prompts tests/cluster
 
 check: $(STAMP) ## Lint, format, types, layers
 	$(BIN)/ruff check .
@@ -76,14 +81,19 @@ cluster-status: $(STAMP)
 	$(BIN)/python -m tests.cluster.harness status
 
 # A machine that cannot hold the cluster skips, loudly and counted; in CI that is a failure.
-cluster-test: $(STAMP) ## Heal real faults on the real Kubernetes (SCENARIOS=all|ci|name,name LANES=6)
+cluster-test: $(STAMP) ## Heal real faults on the real Kubernetes (SCENARIOS=all|ci|executors|name,name LANES=6)
 	@$(BIN)/python -m tests.cluster.harness up $(CLUSTER_FLAGS); code=$$?; \
 	if [ $$code -eq 3 ] && [ -z "$$CI" ]; then \
 	  echo "cluster-test: 0 passed, 0 failed, $$(ls tests/cluster/scenarios/*.yaml | wc -l) skipped"; exit 0; \
 	fi; \
 	[ $$code -eq 0 ] || exit $$code; \
+	if [ "$(SCENARIOS)" = executors ]; then $(BIN)/pytest -q -m cluster tests/cluster/executors; exit; fi; \
 	SCENARIOS=$(SCENARIOS) LANES=$(LANES) $(BIN)/python -m tests.cluster.lanes && \
-	$(BIN)/pytest -q -m cluster tests
+	$(BIN)/pytest -q -m cluster --ignore=tests/cluster/executors tests
+
+executors-build: $(STAMP) ## Build a real Argo CD and a real KEDA for SCENARIOS=executors (once; 10 minutes and more each)
+	$(BIN)/python -m tests.cluster.argocd build $(CLUSTER_FLAGS)
+	$(BIN)/python -m tests.cluster.keda build $(CLUSTER_FLAGS)
 
 bench: $(STAMP) ## Heal a thousand simulated faults in virtual time, and say how fast (BENCH_FLAGS="--count 100")
 	$(BIN)/python -m evals.bench incidents --within 180 $(BENCH_FLAGS)

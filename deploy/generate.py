@@ -4,6 +4,8 @@
 
     python deploy/generate.py            write them
     python deploy/generate.py --check    fail when one differs from what would be written
+    kubectl api-resources --categories=managed -o name | python deploy/generate.py --crossplane -
+                                         print the roles for these resources of Crossplane, and write nothing
 
 The rule it keeps: nobody types a right.  What may be read is `tools.cluster.allowlist.READ_RULES`, what may be written
 is what the actions of `tools.registry` declare, and a test compares the committed files with what comes out here.
@@ -23,18 +25,22 @@ from pathlib import Path
 
 from tools.cluster.allowlist import NON_RESOURCE_PATHS, READ_RULES, Rule
 from tools.cluster.resources import SELF_SUBJECT_ACCESS_REVIEW
+from tools.executors.crossplane.finder import catalogue_of
 from tools.registry import allow_rules, permissions
 
 HERE = Path(__file__).resolve().parent
 READ_ROLE = "selfheal-read"
 ACT_ROLE = "selfheal-act"
 CLUSTER_ROLE = "selfheal-act-cluster"
+CROSSPLANE_READ = "selfheal-crossplane-read"
+CROSSPLANE_ACT = "selfheal-crossplane-act"
 BACKEND = "hatchling"
 """What `pyproject.toml` names as its build backend; a test compares."""
 _READS = frozenset({"get", "list", "watch"})
 _VERB_ORDER = ("get", "list", "watch", "create", "update", "patch", "delete")
 EMPTY = '""'
 """How YAML spells the name of the core group."""
+_PRINTED = "# Printed by deploy/generate.py --crossplane."
 _NO_EDIT = "# Made by deploy/generate.py from the code; a test compares.  Do not edit."
 
 
@@ -94,6 +100,29 @@ def cluster_role(actions: Iterable[str] | None = None) -> str:
     )
 
 
+def crossplane_roles(names: Iterable[str]) -> str:
+    """What is read of listed resources of Crossplane and their packages, and what is patched: no star, no other verb.
+
+    What the groups serve is asked as well, which the cluster's own role `system:discovery` lets everybody do.
+    Raises ValueError, which names the form, for what is no name of a definition, and for none at all.
+    """
+    catalogue = catalogue_of(names)
+    if not catalogue:
+        raise ValueError("no resource is named: give names as `kubectl api-resources -o name` prints them")
+    reads = [rule for rule in catalogue.rules() if rule.verb in _READS]
+    writes = [rule for rule in catalogue.rules() if rule.verb not in _READS]
+    purpose = "What selfheal reads of Crossplane, everywhere."
+    seen = _role(CROSSPLANE_READ, purpose, grants(reads), note=_PRINTED)
+    acted = _role(
+        CROSSPLANE_ACT,
+        "What selfheal writes of Crossplane: in the namespaces that bind this role, and with a ClusterRoleBinding also"
+        " what is in none.",
+        grants(writes),
+        note=_PRINTED,
+    )
+    return f"{seen}---\n{acted}"
+
+
 def build_backend(lock: str) -> str:
     """The build backend and what it needs, cut out of the development lock file, hashes included.
 
@@ -127,7 +156,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Write the roles and the build pins that follow from the code.")
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a file differs")
     parser.add_argument("--actions", help="only these actions, separated by commas; all by default")
+    parser.add_argument(
+        "--crossplane", nargs="+", metavar="NAME", help="print the roles for these resources; - reads names from stdin"
+    )
     options = parser.parse_args(argv)
+    if options.crossplane:
+        return _print_crossplane(options.crossplane)
     actions = options.actions.split(",") if options.actions else None
     stale = [(path, text) for path, text in outputs(actions).items() if not path.exists() or path.read_text() != text]
     for path, text in stale:
@@ -138,6 +172,16 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if options.check and stale else 0
 
 
+def _print_crossplane(names: list[str]) -> int:
+    given = sys.stdin.read().split() if names == ["-"] else names
+    try:
+        sys.stdout.write(crossplane_roles(given))
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
 def _writes(actions: Iterable[str] | None, *, namespaced: bool) -> Iterator[Rule]:
     """The writes among the rights of the actions, of resources that are in namespaces or of those that are not."""
     for right in permissions(actions):
@@ -145,9 +189,9 @@ def _writes(actions: Iterable[str] | None, *, namespaced: bool) -> Iterator[Rule
             yield Rule(right.verb, right.resource.group, right.resource.plural, right.subresource)
 
 
-def _role(name: str, purpose: str, rules: Iterable[Grant], paths: Iterable[str] = ()) -> str:
+def _role(name: str, purpose: str, rules: Iterable[Grant], paths: Iterable[str] = (), note: str = _NO_EDIT) -> str:
     lines = [
-        _NO_EDIT,
+        note,
         f"# {purpose}",
         "apiVersion: rbac.authorization.k8s.io/v1",
         "kind: ClusterRole",

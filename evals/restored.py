@@ -25,6 +25,7 @@ from graph.recorded import FirstSeen, FormerTaint, LaterReads, Read, Remembered,
 from tools.cluster.objects import Node, Taint
 from tools.errors import Denied, NotFound
 from tools.journal.changes import Entry
+from tools.journal.diffs import Change
 from tools.jsontypes import JsonObject, dig_str, digest
 from tools.ledger.ledger import Ledger
 from tools.ledger.records import GoodRevision, ObjectVersion, Surroundings
@@ -92,7 +93,15 @@ async def recall(world: World, ports: Ports) -> None:
         await ports.good.load(template.owner_uid)
     for change in world.remembered.changes:
         ports.journal.changes.recall(
-            Entry(ref=change.ref, uid=change.uid, what=change.what, at=change.at, since=change.at, by=change.by)
+            Entry(
+                ref=change.ref,
+                uid=change.uid,
+                what=change.what,
+                at=change.at,
+                since=change.at,
+                by=change.by,
+                fields=tuple(Change(path=f.path, now=f.now, then=f.then) for f in change.fields),
+            )
         )
     for (of, uid), seen in _by_uid(world.first_seen).items():
         symptoms = ports.contexts.symptoms if of == "pods" else ports.objects.symptoms

@@ -44,10 +44,14 @@ from tools.guard.verdict import ReasonCode
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How often is enough.  An attempt is a plan, rejected ones included; a retry is the same step once more."""
+    """How often is enough.  An attempt is a plan, rejected ones included; a retry is the same step once more.
+
+    `waits` is how often one call of a step that takes several is held back by a disruption budget.
+    """
 
     attempts: int = 3
     retries: int = 4
+    waits: int = 30
 
 
 FINAL_REFUSALS = frozenset(
@@ -110,16 +114,16 @@ def after_approval(state: State) -> Literal["enforcer", "closer"]:
 
 
 def after_enforcer(state: State, limits: Limits) -> Literal["verifier", "enforcer", "undo", "reasoner", "closer"]:
-    """One action was tried.
+    """One call was made, or tried.
 
     A transient error is tried again; a refusal at the door means that the world moved: what this plan already did is
     undone first, then it is thought over again.  A lost write stops everything.
     """
     match OUTCOMES.validate_python(state.get("outcome")):
-        case Executed():
-            return "verifier"
-        case Retry():
-            if state.get("retries", 0) <= limits.retries:
+        case Executed(more=more):
+            return "enforcer" if more else "verifier"
+        case Retry(is_blocked=is_blocked):
+            if state.get("retries", 0) <= (limits.waits if is_blocked else limits.retries):
                 return "enforcer"
             return "undo" if has_written(state) else "closer"
         case Refusal(refusal=refusal):

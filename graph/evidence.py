@@ -11,8 +11,12 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
+from graph.aims import aim_of
+from graph.applications import application_facts, keeper_of
+from graph.externals import cause_gone
 from graph.facts import container_specs, event_facts, pod_facts, workload_facts
 from graph.incident import (
+    ApplicationFacts,
     CandidateRevert,
     EventFacts,
     Evidence,
@@ -27,15 +31,18 @@ from graph.incident import (
 )
 from graph.missing import recheck
 from graph.ports import Ports
+from graph.room import crowding
 from graph.rules.candidates import candidate_reverts, follows_rollout
 from graph.services import service_summary
 from graph.signals.contexts import is_rolling
 from graph.signals.look import look_at_missing, look_at_object, look_at_pod, look_at_root
-from graph.subjects import subject_facts
+from graph.signals.object_contexts import former_number
+from graph.storage import claim_summary
+from graph.subjects import MAX_LINES, subject_facts
 from graph.ways import pin_of_live, pins_of, ways_back
-from tools.cluster.documents import Document, Service
+from tools.cluster.documents import Application, Document, Service
 from tools.cluster.objects import Pod, Workload
-from tools.cluster.resources import HPA, JOB, KNOWN, POD, Resource
+from tools.cluster.resources import HPA, JOB, POD, PVC, Resource
 from tools.cluster.structs import KubeObject, Reference, as_manifest
 from tools.errors import NotFound, ToolError
 from tools.executors.models.batch import reruns
@@ -46,6 +53,7 @@ from tools.redact import excerpt
 from tools.refs import ObjectRef, Pin, absent_uid
 
 ROLLING = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
+PLACES = frozenset({"Node", "PersistentVolumeClaim"})
 ROLLBACK = "rollback_workload"
 LOG_FAMILIES = frozenset({Family.CRASH, Family.MEMORY, Family.START})
 NO_LOGS = "unable to retrieve container logs"
@@ -62,7 +70,7 @@ async def gather(incident: Incident, ports: Ports) -> Evidence:
     signals, unread = await recheck(seen.signals, ports.cluster, now)
     seen = seen.model_copy(update={"signals": signals})
     unseen += unread
-    resource = KNOWN.get(incident.target.kind)
+    resource = ports.catalogue.find(incident.target.kind)
     if resource is None:
         # A custom controller owns the pods: what they say is evidence, but their owner is nothing we know how to read.
         unseen.append(f"{incident.target}: kind {incident.target.kind} is not one that selfheal reads")
@@ -74,8 +82,22 @@ async def gather(incident: Incident, ports: Ports) -> Evidence:
     ways = await ways_back(incident, live, ports, hidden)
     unseen += hidden if any(s.confirmed for s in seen.signals) else []
     pin = Pin.absent(incident.target) if live is None else pin_of_live(incident.target, live)
-    scope = (pin, *_pod_pins(incident, ports), *pins_of(ways, ports), *_places_for_reruns(incident, ports))
-    seen = seen.model_copy(update={"objects": ways, "scope": tuple({str(p.ref): p for p in scope}.values())[:80]})
+    keeper = _keeper(incident, ports)
+    scope = (
+        pin,
+        *([pin_of_live(keeper.ref, keeper.body)] if keeper is not None else []),
+        *_pod_pins(incident, ports),
+        *pins_of(ways, ports),
+        *_places_for_reruns(incident, ports),
+    )
+    kept = {} if keeper is None else {"application": _application(keeper, ports)}
+    seen = seen.model_copy(
+        update={**kept, "objects": ways, "scope": tuple({str(p.ref): p for p in scope}.values())[:80]}
+    )
+    if live is not None and incident.target.kind == PVC.kind:
+        seen = seen.model_copy(update={"claim": await claim_summary(live, ports, unseen)})
+    if live is not None and incident.target.kind == HPA.kind and (aim := await aim_of(live, ports, unseen)) is not None:
+        seen = seen.model_copy(update={"aim": aim[0], "scope": (*seen.scope, aim[1])[:80]})
     if live is None or incident.target.kind not in ROLLING:
         return seen.model_copy(update={"logs": await _logs(seen, ports), "unseen": tuple(unseen)})
     return await _with_history(seen, incident, live, ports, unseen)
@@ -100,6 +122,7 @@ async def _with_history(
         _history(incident, live, ports, unseen), _autoscaler(incident.target, ports, unseen), _logs(seen, ports)
     )
     failing = {s.revision for s in seen.signals if s.confirmed and s.revision}
+    crowded, crowders = crowding(seen.signals, ports)
     owner_uid = dig_str(live, "metadata", "uid")
     good = await ports.ledger.good_revisions(owner_uid)
     workload = _mirrored(incident, ports)
@@ -119,6 +142,8 @@ async def _with_history(
         update={
             "containers": container_specs(live),
             "candidates": candidates[:10],
+            "crowding": crowded,
+            "scope": (*seen.scope, *crowders)[:80],
             "rollout_is_recent": recent,
             "workload": _with_revision(seen.workload, history),
             "logs": logs,
@@ -159,7 +184,7 @@ def look(incident: Incident, ports: Ports) -> Evidence:
     signals += _of_affected(incident, ports, now)
     return Evidence(
         observed_at=now,
-        workload=workload_facts(workload, current_hash(workload, ports)) if workload is not None else None,
+        workload=_workload(workload, ports) if workload is not None else None,
         subject=_subject(incident, ports) if workload is None else None,
         service=_service(incident, ports),
         pods=_pods(pods),
@@ -168,9 +193,20 @@ def look(incident: Incident, ports: Ports) -> Evidence:
     )
 
 
+def _workload(workload: Workload, ports: Ports) -> WorkloadFacts:
+    before = former_number(ports.journal.replaced(workload.ref, "spec.replicas"))
+    facts = workload_facts(workload, current_hash(workload, ports))
+    return facts.model_copy(update={"former_replicas": before})
+
+
 def is_absent(incident: Incident) -> bool:
     """Whether the incident is about an object that was gone when it was opened."""
     return incident.target_uid == absent_uid(incident.target)
+
+
+def of_any_life(incident: Incident) -> Incident:
+    """The same incident about whatever bears the target's name: a remedy has made it anew; pure."""
+    return incident.model_copy(update={"target_uid": absent_uid(incident.target)})
 
 
 def _mirrored(incident: Incident, ports: Ports) -> Workload | None:
@@ -182,7 +218,7 @@ def _mirrored(incident: Incident, ports: Ports) -> Workload | None:
 
 def _held(incident: Incident, ports: Ports) -> KubeObject | None:
     """The same for a target of any other kind."""
-    target, resource = incident.target, KNOWN.get(incident.target.kind)
+    target, resource = incident.target, ports.catalogue.find(incident.target.kind)
     if resource is None or target.kind in ROLLING or target.kind == POD.kind:
         return None
     wanted = Reference(target.kind, target.namespace or "", target.name, "", resource.api_version)
@@ -199,13 +235,34 @@ def _of_target(incident: Incident, ports: Ports, now: datetime) -> list[Signal]:
 
 
 def _of_affected(incident: Incident, ports: Ports, now: datetime) -> list[Signal]:
-    """What the workloads show that fail for the target: it is healed when they are."""
+    """What the workloads show that fail for the target: it is healed when they are.
+
+    What keeps pods from a place is judged by itself: they may find no place for other reasons too.
+    """
     signals: list[Signal] = []
+    if incident.target.kind in PLACES:
+        return signals
     for ref in incident.affected:
         workload = ports.mirror.workload(ref.kind, ref.namespace, ref.name)
+        whole = ports.mirror.document(ref.kind, ref.namespace or "", ref.name)
         if workload is not None:
             signals += look_at_root(workload, ports.contexts, now)
+        elif whole is not None and whole.uid != incident.target_uid:
+            signals += look_at_object(whole, ports.objects, now)
     return signals
+
+
+def _keeper(incident: Incident, ports: Ports) -> Application | None:
+    """The Argo CD Application that the incident is about, or that keeps what it is about."""
+    item = _held(incident, ports)
+    if isinstance(item, Application):
+        return item
+    return keeper_of(incident.target, ports.mirror.documents(Application))
+
+
+def _application(app: Application, ports: Ports) -> ApplicationFacts:
+    proven = ports.journal.deployed.keys(app.ref)
+    return application_facts(app, proven, ports.objects.hangs_after, ports.clock.now())
 
 
 def _subject(incident: Incident, ports: Ports) -> SubjectFacts | None:
@@ -213,7 +270,10 @@ def _subject(incident: Incident, ports: Ports) -> SubjectFacts | None:
     if item is None:
         return None
     body = item.body if isinstance(item, Document) else as_manifest(item)
-    return subject_facts(incident.target, body)
+    said = subject_facts(incident.target, body)
+    if not isinstance(item, Document) or ports.objects.externals.role(item) is None:
+        return said
+    return said.model_copy(update={"lines": (*cause_gone(item, ports), *said.lines)[:MAX_LINES]})
 
 
 def _service(incident: Incident, ports: Ports) -> ServiceSummary | None:
@@ -243,9 +303,12 @@ def current_hash(workload: Workload, ports: Ports) -> str:
 
 
 def _pods(pods: Sequence[Pod]) -> tuple[PodFacts, ...]:
-    """Failing ones first, so that a cut never hides them."""
-    chosen = sorted(pods, key=lambda p: (p.is_ready, p.namespace, p.name))[:MAX_PODS]
-    return tuple(pod_facts(p) for p in chosen)
+    return tuple(pod_facts(p) for p in _failing_first(pods)[:MAX_PODS])
+
+
+def _failing_first(pods: Sequence[Pod]) -> list[Pod]:
+    """So that a cut never hides them, and what is told of can be acted on."""
+    return sorted(pods, key=lambda p: (p.is_ready, p.namespace, p.name))
 
 
 def _with_revision(work: WorkloadFacts | None, history: History | None) -> WorkloadFacts | None:
@@ -315,7 +378,7 @@ def _pod_pins(incident: Incident, ports: Ports) -> list[Pin]:
             resource_version=p.metadata.resource_version,
             generation=None,
         )
-        for p in _pods_of(incident, ports)
+        for p in _failing_first(_pods_of(incident, ports))
         if p.metadata.uid != incident.target_uid
     ]
 

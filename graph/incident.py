@@ -60,6 +60,10 @@ class Family(StrEnum):
     """A node is away, under pressure, or closed to pods that need it."""
     STUCK = "stuck"
     """An object that was deleted does not go."""
+    EXTERNAL = "external"
+    """What a resource of Crossplane stands for outside the cluster is not as the resource says."""
+    DELIVERY = "delivery"
+    """Argo CD does not bring the cluster to what an Application declares, or cannot tell."""
     REQUESTED = "requested"
     """Somebody asked for a look; no detector has spoken."""
 
@@ -99,6 +103,8 @@ class Reason(StrEnum):
     """A Service leads to a port that none of the pods it selects offers."""
     SERVICE_WRONG_PODS = "SERVICE_WRONG_PODS"
     """A Service leads to pods of another owner than before, or of several that do not belong together."""
+    TRAFFIC_CUT = "TRAFFIC_CUT"
+    """A network policy lets nothing through to pods that a Service leads to."""
     DRIFTED = "DRIFTED"
     """A live object differs from its declared state."""
     OBJECT_MISSING = "OBJECT_MISSING"
@@ -109,6 +115,14 @@ class Reason(StrEnum):
     """A Deployment is paused while its template waits to be rolled out."""
     AUTOSCALER_UNABLE = "AUTOSCALER_UNABLE"
     """An autoscaler says that it cannot read its metrics or cannot scale its target."""
+    AUTOSCALER_PAUSED = "AUTOSCALER_PAUSED"
+    """KEDA is paused against what is declared, or while what it scales lacks replicas or fails."""
+    AUTOSCALER_FORGOTTEN = "AUTOSCALER_FORGOTTEN"
+    """KEDA has been paused for long, was not when all was well, and nothing fails for it so far."""
+    AUTOSCALER_AT_LIMIT = "AUTOSCALER_AT_LIMIT"
+    """KEDA's autoscaler wants more replicas than its upper bound lets it have."""
+    SCALER_FAILING = "SCALER_FAILING"
+    """KEDA cannot read a trigger that it scales by; a fallback may keep the workload alive meanwhile."""
     JOB_FAILED = "JOB_FAILED"
     """A Job ended in failure: its deadline or its tries are used up."""
     JOB_HUNG = "JOB_HUNG"
@@ -123,10 +137,36 @@ class Reason(StrEnum):
     """A node's kubelet no longer reports, or reports that it is not ready."""
     NODE_PRESSURE = "NODE_PRESSURE"
     """A node reports that memory, disk or process ids run out."""
+    NODE_PROBLEM = "NODE_PROBLEM"
+    """A node reports a fault of its own: kernel, file system, runtime, network."""
     NODE_CLOSED = "NODE_CLOSED"
     """A node is cordoned or tainted, and pods that would fit it find no place."""
     DELETION_STUCK = "DELETION_STUCK"
     """An object was deleted and stays, because a finalizer is never removed."""
+    APPLICATION_DRIFTED = "APPLICATION_DRIFTED"
+    """The cluster differs from what an Application declares, at the very revision that was deployed last."""
+    APPLICATION_DEGRADED = "APPLICATION_DEGRADED"
+    """Argo CD finds resources of an Application degraded that nothing else is looked at for."""
+    OPERATION_FAILED = "OPERATION_FAILED"
+    """The latest operation on an Application failed, and the cluster is not as declared."""
+    OPERATION_HUNG = "OPERATION_HUNG"
+    """An operation on an Application does not come to its end, and keeps others from starting."""
+    COMPARISON_FAILED = "COMPARISON_FAILED"
+    """Argo CD cannot work out what an Application declares."""
+    EXTERNAL_SYNC_FAILED = "EXTERNAL_SYNC_FAILED"
+    """The controller of a resource says that it cannot bring about what the resource says (Synced is False)."""
+    EXTERNAL_REFERENCE_BROKEN = "EXTERNAL_REFERENCE_BROKEN"
+    """It says that something the resource refers to cannot be found or used."""
+    EXTERNAL_UNREADY = "EXTERNAL_UNREADY"
+    """What the resource stands for exists and is not ready, or has been in the making for very long."""
+    EXTERNAL_UNCERTAIN = "EXTERNAL_UNCERTAIN"
+    """Its creation outside was begun and nobody knows how it ended; the controller waits for a person."""
+    RECONCILE_PAUSED = "RECONCILE_PAUSED"
+    """A resource is paused by its annotation against what is declared, or while something of it waits."""
+    RECONCILE_STUCK = "RECONCILE_STUCK"
+    """No controller has looked at a resource since its spec was changed, or ever."""
+    PROVIDER_UNHEALTHY = "PROVIDER_UNHEALTHY"
+    """A package of Crossplane says that it is not healthy or not installed."""
     REQUESTED = "REQUESTED"
     """Somebody asked for a look."""
 
@@ -235,6 +275,8 @@ class WorkloadFacts(Value):
     """Number of the current revision; None when it cannot be told."""
     revision_hash: str
     conditions: tuple[str, ...] = ()
+    former_replicas: int | None = None
+    """How many replicas it had before the newest change of the number that was seen; None when none was seen."""
     ordered: bool = False
     """True for a StatefulSet that starts its pods in order: a broken pod blocks it until that pod is deleted."""
 
@@ -366,6 +408,41 @@ class ServiceSummary(Value):
     """All of the namespace; None when there are too many: what one that is left out would say is not known."""
 
 
+class ClassSummary(Value):
+    """One storage class.  `provisions`: volumes are made for claims of it."""
+
+    name: str
+    is_default: bool = False
+    provisions: bool = False
+
+
+class ClaimSummary(Value):
+    """What a claim asks for and what the cluster has for it."""
+
+    storage_class: str | None
+    """None: it names none, and gets the default."""
+    classes: tuple[ClassSummary, ...] = Field(default=(), max_length=50)
+    free: tuple[str, ...] = Field(default=(), max_length=50)
+    """Classes of the free volumes that it would fit; "" for those without a class."""
+
+
+class Crowding(Value):
+    """A workload of higher priority that came or grew just before the target's pods found no room."""
+
+    ref: ObjectRef
+    priority: int
+    before: int
+    """Its replicas before that; 0 for one that is new."""
+    now: int
+
+
+class AimFacts(Value):
+    """What an autoscaler scales, and the earlier templates of that, best first."""
+
+    ref: ObjectRef
+    candidates: tuple[CandidateRevert, ...] = Field(default=(), max_length=10)
+
+
 class EventFacts(Value):
     """One Kubernetes Event about the target or its pods: a hint, never proof."""
 
@@ -397,6 +474,42 @@ class ContainerSpec(Value):
     cpu_request: str = ""
 
 
+class ApplicationFacts(Value):
+    """The Argo CD Application that is the target, or that keeps it."""
+
+    ref: ObjectRef
+    uid: str
+    health: str
+    sync: str
+    phase: str
+    """Of the latest operation."""
+    message: str = Field(default="", max_length=400)
+    syncs_itself: bool
+    """Automated sync is on: Argo CD follows the repository, and refuses a rollback."""
+    heals_itself: bool
+    """It takes back by itself what is changed in the cluster."""
+    is_drift: bool
+    """The cluster differs from the very revision that was deployed last."""
+    deployed: str
+    deployed_at: datetime | None
+    declared: str
+    """The revision that a sync would go to."""
+    repository: str = Field(default="", max_length=200)
+    differing: tuple[str, ...] = Field(default=(), max_length=10)
+    failures: tuple[str, ...] = Field(default=(), max_length=10)
+    errors: tuple[str, ...] = Field(default=(), max_length=10)
+    hangs: str = Field(default="", max_length=300)
+    back: int | None
+    """Entry of the history that a rollback would go to; None when there is none."""
+    back_revision: str = ""
+    back_is_proven: bool = False
+    """It was seen healthy."""
+    one_commit: bool = True
+    """Reverting one commit of its repository takes the deployment back, as far as the Application shows."""
+    declared_by: str = Field(default="", max_length=120)
+    """The Application that declares this one; "" when nobody is seen to."""
+
+
 class Evidence(Value):
     """All that was read for one incident at one moment.  It is kept in the ledger and referred to by its digest."""
 
@@ -411,8 +524,16 @@ class Evidence(Value):
     """Best first; empty when there is no earlier revision."""
     subject: SubjectFacts | None = None
     """The target, when it is no workload with pods; None when it is gone, too."""
+    application: ApplicationFacts | None = None
+    """The Argo CD Application that keeps the target, or is it."""
     service: ServiceSummary | None = None
     """The target's wiring, when it is a Service."""
+    claim: ClaimSummary | None = None
+    """What there is for the target, when it is a volume claim."""
+    aim: AimFacts | None = None
+    """What the target scales, when it is an autoscaler."""
+    crowding: tuple[Crowding, ...] = Field(default=(), max_length=5)
+    """Who took the room that pods of the target wait for."""
     objects: tuple[ObjectCandidate, ...] = Field(default=(), max_length=20)
     """Ways back for the objects that the target depends on, or for the target itself; the newest change first."""
     rollout_is_recent: bool = False

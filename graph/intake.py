@@ -47,7 +47,7 @@ async def admit(trigger: FromSignal | FromReference, ports: Ports) -> Admitted |
             source = Source.WATCHER
         case FromReference(ref=ref, source=source, note=note):
             try:
-                root = await find_root(ref, ports.mirror, ports.cluster)
+                root = await find_root(ref, ports.mirror, ports.cluster, find=ports.catalogue.find)
             except NotFound as error:
                 return Unknown(f"{ref} does not exist: {error}")
             target, uid = root.ref, root.uid

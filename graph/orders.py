@@ -20,6 +20,7 @@ NO_FAILURE = frozenset({*MEANT, Reason.REQUESTED})
 REPLACES_TEMPLATE = frozenset(
     {
         "rollback_workload",
+        "restart_workload",
         "revert_fields",
         "set_resources",
         "set_image",
@@ -44,6 +45,7 @@ def context_for(
         plan_id=plan.id,
         plan_hash=plan.hash,
         step=index,
+        round=state.get("round", 0),
         scope=scope,
         pin=pin_of(str(action.target), scope),
         owner=incident.target,
@@ -53,6 +55,8 @@ def context_for(
         reverses_rollout=action.action in REPLACES_TEMPLATE and evidence.rollout_is_recent,
         shows_failure=any(s.confirmed and s.reason not in NO_FAILURE for s in evidence.signals),
         attempted=frozenset(state.get("failed", [])),
+        asks=bool(plan.approval_reasons),
+        ahead=tuple(step.action for step in plan.steps[:index]),
     )
 
 

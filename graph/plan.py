@@ -162,6 +162,8 @@ class Executed(Value):
     at: datetime
     resumed: bool = False
     """True when a restart found by reading back that the write had already happened."""
+    more: bool = False
+    """It was one call of a step that takes several: what is left of the step is asked next."""
 
 
 class Refusal(Value):
@@ -181,6 +183,10 @@ class Retry(Value):
     error: str
     delay_seconds: float
     at: datetime
+    is_queued: bool = False
+    """Nothing failed: too many plans were begun just now, and this one waits for its turn."""
+    is_blocked: bool = False
+    """Nothing failed: a disruption budget stands against this call of several, until pods are ready elsewhere."""
 
 
 class Lost(Value):
@@ -296,6 +302,32 @@ class Resolution(Value):
     """Why it is not healed; None when it is healed or cleared."""
     recovered_at: datetime | None = None
     closed_at: datetime
+    retry_after_seconds: float | None = None
+    """When what refused it may say yes; None when waiting changes nothing, or nothing was refused."""
+
+
+class PreparedRevert(Value):
+    """A revert that waits in the state folder for a person, and as a branch where one was pushed.
+
+    Nothing of the patch itself is in here: it may hold what nobody should read.
+    """
+
+    patch: str
+    """The file, on the machine that the service runs on; readable by its user alone."""
+    repository: str
+    onto: str
+    """The branch that it is for, in words."""
+    path: str
+    reverts: str
+    """The commit that fails."""
+    restores: str
+    """The commit whose content of `path` is there again."""
+    branch: str = ""
+    """A branch of the repository that holds it; "" when there is none."""
+    changes: tuple[str, ...] = Field(default=(), max_length=20)
+    """Files and fields, redacted."""
+    notes: tuple[str, ...] = Field(default=(), max_length=4)
+    """What whoever merges it has to know."""
 
 
 class ExecutionResult(Value):
@@ -313,6 +345,8 @@ class ExecutionResult(Value):
     opened_at: datetime
     attempts: int
     """How many plans were made."""
+    revert: PreparedRevert | None = None
+    """What was prepared for the repository, where only that can be right."""
 
 
 PROPOSALS: TypeAdapter[Planned | NoPlan] = TypeAdapter(Proposal)

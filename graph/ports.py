@@ -30,17 +30,23 @@ from graph.signals.symptoms import Symptoms
 from tools import registry
 from tools.clock import Clock, SystemClock
 from tools.cluster.allowlist import READ_RULES, AllowList
+from tools.cluster.catalogue import Catalogue
 from tools.cluster.client import Cluster
+from tools.cluster.discovery import well_known
 from tools.cluster.mirror import Mirror
 from tools.cluster.objects import Namespace
 from tools.cluster.structs import Reference
 from tools.errors import Invalid
+from tools.executors.connections import RemoteConfig, open_remotes
+from tools.executors.crossplane.finder import Listed, catalogue_of
+from tools.executors.crossplane.wake import NOBODY
 from tools.guard.door import Door
 from tools.guard.policy import Policy, load_policy
 from tools.guard.verdict import Refused
 from tools.journal.desired import Desired
 from tools.journal.good import GoodKeeper
 from tools.journal.journal import Journal
+from tools.journal.reverts import RevertConfig, Reverts
 from tools.journal.versions import Versions
 from tools.ledger.ledger import Ledger
 
@@ -100,6 +106,12 @@ class PortsConfig:
     """The model to ask; None for rules alone."""
     reasoner: Mode | None = None
     """Who reasons; None is hybrid with a model and rules without."""
+    crossplane: tuple[str, ...] = ()
+    """Names of the definitions of Crossplane's resources that may be watched, woken and resumed."""
+    remotes: RemoteConfig = field(default_factory=RemoteConfig)
+    """Other systems that actions go through: Argo CD, a folder of scripts."""
+    reverts: RevertConfig = field(default_factory=RevertConfig)
+    """What becomes of a revert that only a repository can take."""
     record_incidents: bool = True
     """Whether the world of each incident is taken down, so that it can be exported and replayed."""
 
@@ -129,6 +141,10 @@ class Ports:
     """Versions of objects by digest, as actions name them."""
     desired: Desired | None = None
     """What is declared; None when nothing is."""
+    catalogue: Catalogue = NOBODY
+    """Kinds that are known only at run time, and those that always are."""
+    reverts: Reverts | None = None
+    """Prepares reverts for repositories; None prepares none."""
     recorder: Recorder | None = None
     """Takes down the world of each incident; None when that is not wanted."""
 
@@ -147,7 +163,9 @@ async def open_ports(
     if config.observe_only:
         policy = policy.observing()
     desired = _desired(config, ticking)
-    needed = registry.allow_rules()
+    reverts = _reverts(config)
+    catalogue = _catalogue(config)
+    needed = (*registry.allow_rules(), *catalogue.rules())
     if config.observe_only:
         needed = tuple(replace(rule, dry_run_only=rule.verb not in READING) for rule in needed)
     allowlist = AllowList(
@@ -159,29 +177,48 @@ async def open_ports(
         stack.push_async_callback(ledger.close)
         cluster = await Cluster.connect(kubeconfig=config.kubeconfig, context=config.context, allowlist=allowlist)
         stack.push_async_callback(cluster.close)
-        mirror = Mirror(cluster, ticking, namespaces=config.namespaces)
+        finders = (well_known, Listed(catalogue)) if catalogue else (well_known,)
+        mirror = Mirror(cluster, ticking, namespaces=config.namespaces, finders=finders)
         await mirror.start()
         stack.push_async_callback(mirror.stop)
         good = GoodKeeper(ledger, ticking)
+        remotes = await open_remotes(config.remotes, stack)
         journal = Journal(cluster, mirror, ledger, ticking, desired)
         await journal.open()
         stack.push_async_callback(_in_background(journal))
         enabled = registry.executors(
+            registry.without(
+                argocd=remotes.argocd is not None, scripts=remotes.folder is not None, crossplane=bool(catalogue)
+            ),
+            catalogue=catalogue,
+            declared=journal.declared,
             resources_factor=policy.limits.resources_factor,
             storage_factor=policy.limits.storage_factor,
             autoscaler_factor=policy.limits.autoscaler_factor,
             image_registries=policy.image_registries,
             versions=journal.manifests,
+            argocd=remotes.argocd,
+            proven=journal.deployed,
+            hangs_after=remotes.hangs_after,
+            scripts=remotes.folder,
+            clock=ticking,
         )
         contexts = Contexts(mirror, confirmed=good.confirmed, symptoms=Symptoms())
-        door = Door(cluster, ledger, policy, ticking, enabled, config.own_namespace)
+        asked = remotes.observing() if config.observe_only else remotes.ports()
+        door = Door(cluster, ledger, policy, ticking, enabled, config.own_namespace, find=catalogue.find, remotes=asked)
         thinker = model or await _open_model(config.model, cluster, ledger, ticking, enabled, stack)
         mode = mode_of(config.reasoner, has_model=thinker is not None)
         yield Ports(
             cluster=cluster,
             mirror=mirror,
             contexts=contexts,
-            objects=ObjectContexts(mirror, journal, is_leaving=partial(_is_leaving, mirror)),
+            objects=ObjectContexts(
+                mirror,
+                journal,
+                is_leaving=partial(_is_leaving, mirror),
+                catalogue=catalogue,
+                hangs_after=remotes.hangs_after,
+            ),
             good=good,
             door=door,
             ledger=ledger,
@@ -194,7 +231,9 @@ async def open_ports(
             cache=None if mode is Mode.RULES else DiagnosisCache(ticking),
             journal=journal,
             manifests=journal.manifests,
+            catalogue=catalogue,
             desired=desired,
+            reverts=reverts,
             recorder=Recorder() if config.record_incidents else None,
         )
 
@@ -205,14 +244,32 @@ def _is_leaving(mirror: Mirror, namespace: str) -> bool:
     return found is not None and found.is_being_deleted
 
 
+def _catalogue(config: PortsConfig) -> Catalogue:
+    """What the operator listed.  Raises Invalid, which names the form, for what is no name of a definition."""
+    try:
+        return catalogue_of(config.crossplane)
+    except ValueError as error:
+        raise Invalid(f"the resources of Crossplane: {error}") from error
+
+
 def _desired(config: PortsConfig, clock: Clock) -> Desired | None:
     """What is declared, not yet read.  Raises Invalid, which names the form, for a location that cannot be meant."""
     if config.desired_state is None:
         return None
     try:
-        return Desired(config.desired_state, state_dir=config.state_dir, clock=clock)
+        groups = _catalogue(config).groups
+        return Desired(config.desired_state, state_dir=config.state_dir, clock=clock, groups=groups)
     except ValueError as error:
         raise Invalid(f"the desired state: {error}") from error
+
+
+def _reverts(config: PortsConfig) -> Reverts:
+    """What prepares reverts; when the service only observes it pushes nothing.  Raises Invalid for a wrong author."""
+    pushes = config.reverts.pushes and not config.observe_only
+    try:
+        return Reverts(config.state_dir / "reverts", pushes=pushes, author=config.reverts.author)
+    except ValueError as error:
+        raise Invalid(f"the author of reverts: {error}") from error
 
 
 def _in_background(journal: Journal) -> Callable[[], Coroutine[None, None, None]]:

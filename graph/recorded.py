@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from graph.incident import Reason, Value
+from graph.incident import FieldChange, Reason, Value
 from tools.jsontypes import JsonObject
 from tools.refs import ObjectRef
 
@@ -85,6 +85,8 @@ class Changed(Value):
     what: Literal["changed", "created", "deleted"]
     at: datetime
     by: str = ""
+    fields: tuple[FieldChange, ...] = Field(default=(), max_length=12)
+    """What it changed, redacted."""
 
 
 class FormerTaint(Value):

@@ -36,8 +36,9 @@ from tools.refs import IncidentId
 
 log = structlog.get_logger(__name__)
 
-RECURSION_LIMIT = 120
-"""Super-steps of one run: attempts x (steps + retries) stays far below; beyond it the routing itself is broken."""
+RECURSION_LIMIT = 2500
+"""Super-steps of one run: attempts x (steps + retries) stays far below, and so does a drain of fifty pods of which each
+is held back by a disruption budget; beyond it the routing itself is broken."""
 OUTAGE_TRIES = 30
 OUTAGE_PAUSE = timedelta(seconds=10)
 """An API server that is away is waited for this often and this long before an incident is given up on."""

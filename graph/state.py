@@ -38,10 +38,12 @@ class State(TypedDict, total=False):
     """`Approved` or `Declined`."""
     step: int
     """Index of the step to carry out next."""
+    round: int
+    """Which call of that step comes next, for a step that takes several."""
     outcome: JsonObject
     """The newest `StepOutcome`."""
     outcomes: list[JsonObject]
-    """All outcomes of the present plan, at most one a step (retries replace each other)."""
+    """All outcomes of the present plan, at most one for each call (retries replace each other)."""
     retries: int
     """Transient failures of the present step in a row."""
     attempts: int

@@ -11,17 +11,22 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from graph.incident import SubjectFacts
+from tools.executors.crossplane import facts
+from tools.executors.keda.scaled import bounds, holds, scales
+from tools.executors.whole import maker_of
 from tools.jsontypes import JsonObject, JsonValue, dig, dig_int, dig_list, dig_object, dig_str
 from tools.redact import excerpt
 from tools.refs import ObjectRef
 
 MAX_LINES: Final = 20
 MAX_LINE: Final = 300
+CONTROLLED_BY: Final = "controlled by: "
+MADE_AGAIN: Final = "made anew by selfheal"
 
 
 def subject_facts(ref: ObjectRef, live: JsonObject) -> SubjectFacts:
     """The facts of one object as the API server holds it."""
-    of_kind = _LINES.get(ref.kind, _nothing)
+    of_kind = _external if "." in ref.kind else _LINES.get(ref.kind, _nothing)
     lines = [*of_kind(live), *_conditions(live)]
     return SubjectFacts(
         ref=ref,
@@ -60,6 +65,27 @@ def _autoscaler(live: JsonObject) -> Iterator[str]:
     yield f"between {_said(dig(live, 'spec', 'minReplicas'))} and {_said(dig(live, 'spec', 'maxReplicas'))} replicas"
 
 
+def _scaled_object(live: JsonObject) -> Iterator[str]:
+    _, kind, name = scales(live)
+    least, greatest = bounds(live)
+    yield f"scales {kind} {name}"
+    yield f"minReplicaCount: {least}"
+    yield f"maxReplicaCount: {greatest}"
+    yield from _scaled(live)
+
+
+def _scaled(live: JsonObject) -> Iterator[str]:
+    """What ScaledObjects and ScaledJobs say alike; of a trigger its type alone, the rest may be an address."""
+    yield f"triggers: {', '.join(dig_str(trigger, 'type') for trigger in dig_list(live, 'spec', 'triggers'))}"
+    for annotation, value in holds(live).items():
+        yield f"held by {annotation}={value}"
+    replicas = dig_int(live, "spec", "fallback", "replicas")
+    if replicas is not None:
+        yield f"falls back to {replicas} replicas"
+    for name, health in dig_object(live, "status", "health").items():
+        yield f"metric {name}: {dig_str(health, 'status')}, failed {_said(dig(health, 'numberOfFailures'))} times"
+
+
 def _budget(live: JsonObject) -> Iterator[str]:
     for field in ("minAvailable", "maxUnavailable"):
         if (value := dig(live, "spec", field)) is not None:
@@ -78,6 +104,11 @@ def _claim(live: JsonObject) -> Iterator[str]:
 
 
 def _job(live: JsonObject) -> Iterator[str]:
+    owner = next((o for o in dig_list(live, "metadata", "ownerReferences") if dig(o, "controller") is True), None)
+    if owner is not None:
+        yield f"{CONTROLLED_BY}{dig_str(owner, 'kind')} {dig_str(owner, 'name')}"
+    if maker_of(live):
+        yield MADE_AGAIN
     for field in ("activeDeadlineSeconds", "backoffLimit", "parallelism", "completions"):
         if (value := dig(live, "spec", field)) is not None:
             yield f"{field}: {_said(value)}"
@@ -99,6 +130,19 @@ def _node(live: JsonObject) -> Iterator[str]:
         yield f"taint {dig_str(taint, 'key')}={dig_str(taint, 'value')}:{dig_str(taint, 'effect')}"
 
 
+def _external(live: JsonObject) -> Iterator[str]:
+    """A custom resource of Crossplane: what is asked of its controller, and what it has made outside."""
+    yield f"paused: {_said(facts.is_paused(live))}"
+    seen = facts.observed_generation(live)
+    yield f"generation: {_said(dig_int(live, 'metadata', 'generation'))}, last looked at: {_said(seen)}"
+    for name, key in _NOTES.items():
+        if value := facts.annotation(live, key):
+            yield f"{name}: {value}"
+    parts = facts.made_of(live)
+    if parts:
+        yield f"made of: {', '.join(str(part) for part in parts)}"
+
+
 def _limits(live: JsonObject) -> Iterator[str]:
     for name, hard in dig_object(live, "spec", "hard").items():
         yield f"{name}: {_said(dig(live, 'status', 'used', name))} of {_said(hard)} used"
@@ -110,9 +154,17 @@ def _said(value: JsonValue) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
+_NOTES: Final = {
+    "external name": facts.EXTERNAL_NAME,
+    "creation begun": facts.CREATE_PENDING,
+    "creation succeeded": facts.CREATE_SUCCEEDED,
+    "creation failed": facts.CREATE_FAILED,
+}
 _LINES: Final[Mapping[str, Callable[[JsonObject], Iterator[str]]]] = {
     "Service": _service,
     "HorizontalPodAutoscaler": _autoscaler,
+    "ScaledObject": _scaled_object,
+    "ScaledJob": _scaled,
     "PodDisruptionBudget": _budget,
     "PersistentVolumeClaim": _claim,
     "Job": _job,

@@ -11,14 +11,15 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal
 
-from graph.incident import Incident
+from graph.incident import FieldChange, Incident
 from graph.recorded import Changed, FirstSeen, FormerTaint, GoodTemplate, GoodVersion, Remembered, Surrounding
 from graph.signals.object_contexts import is_unschedulable, missing_key
 from graph.signals.symptoms import Symptoms
-from tools.cluster.documents import DOCUMENTS, EndpointSlice
+from tools.cluster.documents import WIRED, EndpointSlice
 from tools.cluster.objects import CronJob, Job, Namespace, Node, Pod, ReplicaSet, Workload
 from tools.cluster.resources import KNOWN
 from tools.cluster.structs import KubeObject, Reference
+from tools.journal.changes import Entry
 from tools.journal.manifests import Good
 from tools.refs import ObjectRef
 
@@ -31,6 +32,7 @@ MAX_FAMILY: Final = 60
 MAX_AFFECTED: Final = 20
 MAX_EVENTS: Final = 80
 MAX_NODES: Final = 60
+MAX_FIELDS: Final = 12
 
 
 def shown(incident: Incident, ports: Ports) -> list[KubeObject]:
@@ -83,7 +85,7 @@ def _around(node: str, ports: Ports) -> list[Pod]:
 
 def _documents(namespaces: Sequence[str], ports: Ports) -> Iterator[KubeObject]:
     """Everything that is kept whole; where Services lead comes last, it is long and changes by itself."""
-    for struct in sorted(DOCUMENTS, key=lambda s: s is EndpointSlice):
+    for struct in sorted(WIRED, key=lambda s: s is EndpointSlice):
         for namespace in namespaces:
             yield from ports.mirror.documents(struct, namespace)
 
@@ -140,9 +142,14 @@ async def remembered(incident: Incident, items: Sequence[KubeObject], now: datet
         good=tuple(_version(good) for good in _goods(incident, namespaces, ports)),
         good_templates=tuple(await _templates(incident, items, now, ports)),
         surroundings=tuple(Surrounding(owner=s.owner, present=s.present, confirmed_at=s.confirmed_at) for s in stood),
-        changes=tuple(Changed(ref=c.ref, uid=c.uid, what=c.what, at=c.at, by=c.by) for c in changes),
+        changes=tuple(_changed(entry) for entry in changes),
         taints=tuple(_taints(items, now, ports)),
     )
+
+
+def _changed(entry: Entry) -> Changed:
+    fields = tuple(FieldChange(path=f.path, now=f.now, then=f.then) for f in entry.fields[:MAX_FIELDS])
+    return Changed(ref=entry.ref, uid=entry.uid, what=entry.what, at=entry.at, by=entry.by, fields=fields)
 
 
 def _goods(incident: Incident, namespaces: Iterable[str], ports: Ports) -> Iterator[Good]:

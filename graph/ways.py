@@ -6,7 +6,7 @@ of the set that an action of the incident may name.  Neighbours: `tools.journal`
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, get_args
 
 from graph.incident import FieldChange, Incident, ObjectCandidate, Operation, VersionSource
 from graph.plan import Status
@@ -16,15 +16,19 @@ from tools.cluster.resources import KNOWN
 from tools.cluster.structs import KubeObject, Reference
 from tools.errors import ToolError
 from tools.executors.inverse import Inverse
+from tools.executors.models.objects import RestorableKind
 from tools.guard.intents import inverse_of
 from tools.journal.candidates import WayBack
 from tools.jsontypes import JsonObject, dig_int, dig_str
 from tools.ledger.records import ActionState
 from tools.refs import ObjectRef, Pin
 
+COUNTS_STATUS: Final = frozenset({"Application"})
+"""Kinds whose definition has no status subresource: each write of their status counts as a generation."""
 MAX_WAYS: Final = 20
 MAX_CHANGES: Final = 40
 MAX_HEALED: Final = 5
+_RESTORED: Final = frozenset(get_args(RestorableKind))
 
 
 async def ways_back(
@@ -41,7 +45,7 @@ async def ways_back(
         unseen.append(f"what {incident.target} depends on ({error.code})")
         return ()
     unseen.extend(found.unseen)
-    ways = [as_candidate(way) for way in found.ways[:MAX_WAYS]]
+    ways = [as_candidate(way) for way in found.ways[:MAX_WAYS] if _is_on_the_list(way)]
     ours: set[ObjectRef] = set()
     for way in ways:
         if way.operation is not Operation.REVERT or way.source is not VersionSource.DESIRED:
@@ -51,6 +55,11 @@ async def ways_back(
         if body is not None and await _is_our_healing(way.ref, body, ports):
             ours.add(way.ref)
     return tuple(way.model_copy(update={"is_ours": way.ref in ours}) for way in ways)
+
+
+def _is_on_the_list(way: WayBack) -> bool:
+    """Whether an action goes this way: not every kind that may be declared may be made again."""
+    return way.operation != "restore" or way.ref.kind in _RESTORED
 
 
 async def _is_our_healing(ref: ObjectRef, live: JsonObject, ports: Ports) -> bool:
@@ -104,7 +113,7 @@ def pin_of_live(ref: ObjectRef, live: JsonObject) -> Pin:
         ref=ref,
         uid=dig_str(live, "metadata", "uid"),
         resource_version=dig_str(live, "metadata", "resourceVersion"),
-        generation=dig_int(live, "metadata", "generation"),
+        generation=None if ref.kind in COUNTS_STATUS else dig_int(live, "metadata", "generation"),
         content=content_of(live),
     )
 

@@ -14,6 +14,7 @@ Tables are for people; `--output json` is for programs: one document on stdout, 
 
 from __future__ import annotations
 
+import gc
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -418,7 +419,12 @@ def check_scripts(
 
 
 def main() -> None:
-    """The entry point of the installed script."""
+    """The entry point of the installed script.
+
+    A start makes half a million objects that stay.  With the usual threshold a good part of it goes into looking for
+    garbage among them, again and again.
+    """
+    gc.set_threshold(20_000, 10, 10)
     app()
 
 

@@ -28,7 +28,7 @@ async def explain_object(ref: ObjectRef, ports: Ports, watcher: Watcher | None) 
     """The view of one object.  Raises `ToolError` when the cluster or the ledger does not answer."""
     now = ports.clock.now()
     try:
-        root = await find_root(ref, ports.mirror, ports.cluster)
+        root = await find_root(ref, ports.mirror, ports.cluster, find=ports.catalogue.find)
     except NotFound as error:
         sentence = f"{ref} is not there: {error}"
         return ObjectView(object=ref, root=None, sentence=sentence, signals=(), modes=(), hindrances=(), incidents=())

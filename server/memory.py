@@ -18,6 +18,8 @@ from graph.plan import Status
 Symptom: TypeAlias = tuple[Reason, str, str]
 """Reason, container ("" for the whole object) and revision ("" where there is none)."""
 LONGEST_QUIET = timedelta(hours=6)
+SHORTEST = timedelta(seconds=10)
+"""The least rest where the refusal itself says when to ask again."""
 MOMENT = timedelta(seconds=30)
 """After an end at which nothing was wrong (healed, cleared), for a symptom that the watcher sees all the same."""
 RESTING = frozenset({Status.ESCALATED, Status.REFUSED, Status.OBSERVED})
@@ -52,8 +54,9 @@ class Memory:
         opened_for: Iterable[Signal],
         still_seen: Iterable[Signal] = (),
         now: datetime,
+        retry_after: timedelta | None = None,
     ) -> None:
-        """An incident of this owner ended.
+        """An incident of this owner ended; `retry_after` is when what refused its plan may say yes.
 
         A healed one forgives what it was opened for; what is seen all the same rests for a moment, so that two opinions
         on when something is over cannot chase each other.
@@ -64,7 +67,7 @@ class Memory:
         rests = self._rests.setdefault(owner_uid, {})
         for symptom in {symptom_of(s) for s in (*opened_for, *still_seen)}:
             times = rests[symptom].times + 1 if symptom in rests and status in RESTING else 1
-            rests[symptom] = Rest(now + self._pause(status, times), status, times)
+            rests[symptom] = Rest(now + self._pause(status, times, retry_after), status, times)
         if not rests:
             del self._rests[owner_uid]
 
@@ -86,8 +89,9 @@ class Memory:
         """The owner is gone."""
         self._rests.pop(owner_uid, None)
 
-    def _pause(self, status: Status, times: int) -> timedelta:
+    def _pause(self, status: Status, times: int, retry_after: timedelta | None) -> timedelta:
         if status not in RESTING:
             return min(MOMENT, self._quiet)
         doublings: int = min(times - 1, 16)
-        return min(self._quiet * (1 << doublings), max(LONGEST_QUIET, self._quiet))
+        first = self._quiet if retry_after is None else min(self._quiet, max(retry_after, SHORTEST))
+        return min(first * (1 << doublings), max(LONGEST_QUIET, self._quiet))

@@ -18,12 +18,13 @@ from graph.ports import Ports
 from graph.signals.look import look_at_missing, look_at_object, look_for_missing
 from graph.signals.reach import affected
 from server.logging import get_logger
-from tools.cluster.documents import DOCUMENTS, EndpointSlice
+from tools.cluster.documents import WIRED, Application, Document, EndpointSlice, document_of
 from tools.cluster.objects import ClusterEvent, Pod, ReplicaSet
-from tools.cluster.resources import CRON_JOB, JOB, KNOWN
+from tools.cluster.resources import CRON_JOB, JOB
 from tools.cluster.structs import KubeObject, Reference
 from tools.cluster.subscription import AnyDelta
 from tools.errors import ToolError
+from tools.executors.crossplane.facts import Role
 from tools.refs import ObjectRef, absent_uid
 
 _LOG = get_logger(__name__)
@@ -74,6 +75,14 @@ class ObjectWatch:
         else:
             self._raise(look_at_object(item, contexts, now), at)
 
+    def failing_for(self, ref: ObjectRef) -> tuple[ObjectRef, ...]:
+        """What is known to fail because of it: of a part of Crossplane's the wholes, of a package what it serves."""
+        item, externals = held(ref, self._ports), self._ports.objects.externals
+        role = externals.role(item) if isinstance(item, Document) else None
+        if not isinstance(item, Document) or role is None:
+            return ()
+        return externals.served_by(item) if role is Role.PACKAGE else externals.wholes_of(item)
+
     def seen(self, ref: ObjectRef, uid: str) -> list[Signal]:
         """What shows on the object in this life, or on the name of one that is gone."""
         contexts, now = self._ports.objects, self._ports.clock.now()
@@ -110,14 +119,14 @@ def named(item: KubeObject) -> ObjectRef | None:
 
 def held(ref: ObjectRef, ports: Ports) -> KubeObject | None:
     """The object of that name as the watch shows it; None when it is not there, or its kind is not in view."""
-    resource = KNOWN.get(ref.kind)
+    resource = ports.catalogue.find(ref.kind)
     if resource is None:
         return None
     return ports.mirror.find(Reference(ref.kind, ref.namespace or "", ref.name, "", resource.api_version))
 
 
 def _wiring(ports: Ports) -> Iterator[KubeObject]:
-    for struct in DOCUMENTS:
+    for struct in WIRED:
         if struct is not EndpointSlice:
             yield from ports.mirror.documents(struct)
 
@@ -135,10 +144,21 @@ def _nodes(ports: Ports) -> Iterator[KubeObject]:
     yield from ports.mirror.nodes()
 
 
+def _applications(ports: Ports) -> Iterator[KubeObject]:
+    yield from ports.mirror.documents(Application)
+
+
+def _externals(ports: Ports) -> Iterator[KubeObject]:
+    for served in ports.catalogue.served:
+        yield from ports.mirror.documents(document_of(served.resource))
+
+
 CHECKS: Final[tuple[tuple[str, Callable[[Ports], Iterator[KubeObject]]], ...]] = (
     ("wiring and drift of Services, settings and policies", _wiring),
     ("scale and drift of workloads", _scale),
     ("schedules of Jobs and CronJobs", _schedules),
     ("nodes", _nodes),
+    ("resources and packages of Crossplane", _externals),
+    ("operations of Argo CD that hang", _applications),
 )
 """What is looked at from time to time, with what each looks for; `selfheal explain` and the docs name them."""

@@ -19,11 +19,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from tools.cluster.catalogue import DefinitionName
+from tools.journal.git import AUTHOR, parse_author
 from tools.journal.repository import parse_location
 
 if TYPE_CHECKING:
     from graph.model.config import ModelConfig
     from graph.ports import PortsConfig
+    from tools.executors.connections import RemoteConfig
 
 PREFIX = "SELFHEAL_"
 CLIENT_KEYS = frozenset({"SELFHEAL_URL"})
@@ -78,6 +81,46 @@ class Settings(BaseSettings):
         description=(
             "How the cluster shall be: a folder of manifests, or a Git repository (`URL?ref=BRANCH`, `URL//PATH`);"
             " what differs from it is drift, and what it declares is intended."
+        ),
+    )
+    argocd_url: str | None = Field(
+        default=None, description="Address of Argo CD's API, https://HOST[:PORT]; without one nothing is asked of it."
+    )
+    argocd_token_file: Path | None = Field(
+        default=None, description="File with the token of our account there; read again when it changes."
+    )
+    argocd_ca_file: Path | None = Field(
+        default=None, description="Certificates to trust for Argo CD instead of the system's."
+    )
+    argocd_namespace: str = Field(default="argocd", description="Namespace that Argo CD itself runs in.")
+    argocd_seconds: float = Field(default=30, gt=0, le=300, description="One request to Argo CD.")
+    argocd_hang_seconds: float = Field(
+        default=600, ge=10, description="An operation of Argo CD that runs longer hangs, and may be stopped."
+    )
+    argocd_plain_http: bool = Field(
+        default=False, description="Accept http:// for Argo CD; the token then crosses the network in the clear."
+    )
+    revert_branches: bool = Field(
+        default=False,
+        description=(
+            "Push a branch with the revert where only the repository can be right; else there is a patch file alone."
+        ),
+    )
+    revert_author: str = Field(default=AUTHOR, description="Author of the commits on such branches: NAME <EMAIL>.")
+    scripts_dir: Path | None = Field(
+        default=None, description="Folder of script manifests (`selfheal script check`); without one none is run."
+    )
+    scripts_user: str | None = Field(
+        default=None, description="User that scripts run as, by name or UID[:GID]; needed when the service is root."
+    )
+    scripts_work_dir: Path | None = Field(
+        default=None, description="Folder for the working directories of scripts; the system's by default."
+    )
+    crossplane_resources: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description=(
+            "Resources of Crossplane that may be watched, woken and resumed, separated by commas, as `kubectl"
+            " api-resources -o name` prints them (buckets.storage.example.org); none when empty."
         ),
     )
     ledger_url: str | None = Field(
@@ -158,7 +201,7 @@ class Settings(BaseSettings):
         """A Service called `selfheal` makes the kubelet set SELFHEAL_PORT=tcp://...; that is not our setting."""
         return DEFAULT_PORT if isinstance(value, str) and "://" in value else value
 
-    @field_validator("namespaces", mode="before")
+    @field_validator("namespaces", "crossplane_resources", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         """`a,b` is two namespaces."""
@@ -170,11 +213,22 @@ class Settings(BaseSettings):
         """`INFO` is as good as `info`."""
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("state_dir", "kubeconfig", "policy_file", "token_file", "llm_api_key_file")
+    @field_validator(
+        *("state_dir", "kubeconfig", "policy_file", "token_file", "llm_api_key_file"),
+        *("argocd_token_file", "argocd_ca_file", "scripts_dir", "scripts_work_dir"),
+    )
     @classmethod
     def _expand_home(cls, value: Path | None) -> Path | None:
         """`~` is the user's home."""
         return value.expanduser() if value is not None else None
+
+    @field_validator("crossplane_resources")
+    @classmethod
+    def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """A misspelt name stops the start."""
+        for name in value:
+            DefinitionName.parse(name)
+        return value
 
     @field_validator("desired_state")
     @classmethod
@@ -182,6 +236,13 @@ class Settings(BaseSettings):
         """A location that is none stops the start, not the first look at it."""
         if value is not None:
             parse_location(value)
+        return value
+
+    @field_validator("revert_author")
+    @classmethod
+    def _is_author(cls, value: str) -> str:
+        """An author that git would not take stops the start."""
+        parse_author(value)
         return value
 
     @model_validator(mode="after")
@@ -212,6 +273,21 @@ class Settings(BaseSettings):
             raise ValueError(f"{PREFIX}{given[0].upper()} is set and no model is: set SELFHEAL_LLM_MODEL to its name")
         return self
 
+    @model_validator(mode="after")
+    def _connected_or_not(self) -> Settings:
+        """Half a connection is none, and nobody would notice."""
+        if self.argocd_url is not None and self.argocd_token_file is None:
+            raise ValueError("SELFHEAL_ARGOCD_URL needs SELFHEAL_ARGOCD_TOKEN_FILE: the file with our token there")
+        for whole in ("argocd_url", "scripts_dir"):
+            kind = whole.partition("_")[0]
+            given = sorted(n for n in self.model_fields_set if n.startswith(f"{kind}_") and n != whole)
+            if getattr(self, whole) is None and given:
+                key, missing = PREFIX + given[0].upper(), PREFIX + whole.upper()
+                raise ValueError(f"{key} is set and {missing} is not: set it, or take {key} out")
+        if "revert_author" in self.model_fields_set and not self.revert_branches:
+            raise ValueError("SELFHEAL_REVERT_AUTHOR does nothing without SELFHEAL_REVERT_BRANCHES=true: set both")
+        return self
+
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
         """Read the environment, then `overrides` that are not None.
@@ -240,6 +316,7 @@ class Settings(BaseSettings):
         from graph.edges import Limits  # late: a command that only talks to a service need not load the graph
         from graph.model.config import Mode
         from graph.ports import PortsConfig, Timing
+        from tools.journal.reverts import RevertConfig
 
         return PortsConfig(
             state_dir=self.state_dir,
@@ -247,6 +324,7 @@ class Settings(BaseSettings):
             context=self.context,
             policy_file=self.policy_file,
             desired_state=self.desired_state,
+            crossplane=self.crossplane_resources,
             namespaces=self.namespaces,
             own_namespace=own_namespace or self.own_namespace or pod_namespace(),
             observe_only=self.observe,
@@ -261,8 +339,35 @@ class Settings(BaseSettings):
             ledger_url=self.ledger_url_or_default,
             model=self.model_settings(os.environ),
             record_incidents=self.record_incidents,
+            remotes=self.remote_config(os.environ),
+            reverts=RevertConfig(self.revert_branches, self.revert_author),
             reasoner=Mode(self.reasoner) if self.reasoner is not None else None,
         )
+
+    def remote_config(self, environ: Mapping[str, str]) -> RemoteConfig:
+        """The other systems that actions go through.  Raises `SettingsError` for a user that scripts cannot run as."""
+        from tools.executors.argocd.client import ArgoConfig
+        from tools.executors.connections import RemoteConfig, ScriptConfig
+        from tools.executors.script.run import User
+
+        argocd = scripts = None
+        if self.argocd_url is not None and self.argocd_token_file is not None:
+            argocd = ArgoConfig(
+                url=self.argocd_url,
+                token_file=self.argocd_token_file,
+                namespace=self.argocd_namespace,
+                ca_file=self.argocd_ca_file,
+                timeout=timedelta(seconds=self.argocd_seconds),
+                hangs_after=timedelta(seconds=self.argocd_hang_seconds),
+                allow_plain_http=self.argocd_plain_http,
+            )
+        if self.scripts_dir is not None:
+            try:
+                user = User.named(self.scripts_user) if self.scripts_user is not None else None
+            except ValueError as error:
+                raise SettingsError(f"SELFHEAL_SCRIPTS_USER: {error}") from None
+            scripts = ScriptConfig(self.scripts_dir, user, self.scripts_work_dir, environ)
+        return RemoteConfig(argocd, scripts)
 
     def model_settings(self, environ: Mapping[str, str]) -> ModelConfig | None:
         """The model to ask; None when there is none, or when the rules are to reason alone.

@@ -29,8 +29,9 @@ from server.causes import Causes, Owner
 from server.dispatch import Dispatcher
 from server.entries import WATCHER_SOURCE
 from server.logging import get_logger
-from server.memory import Memory, Rest
+from server.memory import RESTING, Memory, Rest
 from server.objectwatch import PERIOD, ObjectWatch, held
+from server.places import Obstacle, Places, lack_only_places
 from server.tickets import Dropped, StoppingError
 from server.timers import Timers
 from tools.cluster.objects import ClusterEvent, DaemonSet, Deployment, Pod, ReplicaSet, StatefulSet, Workload
@@ -39,7 +40,7 @@ from tools.cluster.structs import KubeObject
 from tools.cluster.subscription import AnyDelta
 from tools.errors import ToolError
 from tools.guard.policy import MODE_ANNOTATION, Mode, mode_from_annotation, strictest
-from tools.jsontypes import digest
+from tools.jsontypes import dig, digest
 from tools.ledger.records import InboxEntry, IncidentRecord
 from tools.refs import ObjectRef, absent_uid
 
@@ -64,6 +65,8 @@ class Watcher:
         self._memory = Memory(quiet)
         self._timers: Timers[ObjectRef] = Timers(ports.clock)
         self._causes = Causes(ports)
+        self._places = Places(ports)
+        self._kept: dict[str, set[ObjectRef]] = {}
         self._objects = ObjectWatch(ports, raise_=self._raise_on_object, look_soon=self._timers.at)
         self._proving: Timers[str] = Timers(ports.clock)
         self._opening: set[str] = set()
@@ -260,6 +263,8 @@ class Watcher:
         if mode is Mode.OFF:
             return
         now = self._ports.clock.now()
+        if self._is_seen_to_elsewhere(confirmed, owner, now):
+            return
         cause = self._causes.common(confirmed[0], owner.ref, owner.uid)
         if cause is not None:
             self._raise_common(cause, at)
@@ -269,9 +274,44 @@ class Watcher:
             rest = self._memory.resting(owner.uid, signal, now, may_act=may_act)
             if rest is None:
                 self._opening.add(owner.uid)
-                self._spawn(self._open(signal, owner, at))
+                affected = self._failing_for(owner)
+                if affected:
+                    self._kept.setdefault(owner.uid, set()).update(affected)
+                self._spawn(self._open(signal, owner, at, affected=affected))
                 return
             self._timers.at(owner.ref, rest.until)
+
+    def _failing_for(self, owner: Owner) -> tuple[ObjectRef, ...]:
+        """Others that fail because of it, as far as that is known without asking."""
+        return self._places.kept_out(owner) or self._objects.failing_for(owner.ref)
+
+    def _is_seen_to_elsewhere(self, confirmed: Sequence[Signal], owner: Owner, now: datetime) -> bool:
+        """Whether what keeps its pods from a place has, or is about to have, an incident: one at the cause is enough.
+
+        After yes: the workload is looked at again when that incident has ended, and from time to time.  What it began
+        to wait for it waits for to the end: the remedy may take the cause away for a moment, to make it anew.
+        """
+        if not lack_only_places(confirmed):
+            return False
+        causes = [uid for uid, kept in self._kept.items() if owner.ref in kept and self._dispatcher.incident_on(uid)]
+        obstacles = self._places.obstacles(confirmed, owner)
+        causes += [o.owner.uid for o in obstacles if self._is_looked_after(o, now)]
+        for uid in causes:
+            self._kept.setdefault(uid, set()).add(owner.ref)
+        if causes:
+            self._timers.at(owner.ref, now + PERIOD)
+        return bool(causes)
+
+    def _is_looked_after(self, obstacle: Obstacle, now: datetime) -> bool:
+        uid, signal = obstacle.owner.uid, obstacle.signal
+        if uid in self._opening or self._dispatcher.incident_on(uid) is not None:
+            return True
+        mode = self.mode_of(obstacle.owner.ref)
+        rest = self._memory.resting(uid, signal, now, may_act=mode in {Mode.AUTO, Mode.APPROVE})
+        if mode is Mode.OFF or (rest is not None and rest.status in RESTING):
+            return False
+        self._timers.at(obstacle.owner.ref, signal.due_at or now)
+        return True
 
     def _raise_common(self, cause: CommonCause, at: datetime) -> None:
         """One incident at the cause, with those that fail for it; none of these opens one of its own."""
@@ -349,9 +389,14 @@ class Watcher:
         incident = Incident.model_validate(record.document)
         opened_for = incident.signals
         self._memory.ended(
-            record.target_uid, Status(record.status), opened_for=opened_for, still_seen=still_seen, now=now
+            record.target_uid,
+            Status(record.status),
+            opened_for=opened_for,
+            still_seen=still_seen,
+            now=now,
+            retry_after=_retry_after(record),
         )
-        for ref in (target, *incident.affected):
+        for ref in (target, *incident.affected, *self._kept.pop(record.target_uid, ())):
             self._timers.at(ref, now)
 
     def _root(self, item: KubeObject) -> Owner:
@@ -398,3 +443,10 @@ class Watcher:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _retry_after(record: IncidentRecord) -> timedelta | None:
+    """When what refused the plan may say yes; None when waiting changes nothing."""
+    seconds = dig(record.result, "resolution", "retry_after_seconds") if record.result is not None else None
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    return timedelta(seconds=seconds) if is_number and isinstance(seconds, int | float) else None

@@ -68,6 +68,13 @@ def parts(chaos_minutes: int) -> tuple[Part, ...]:
         ),
         Part("all scenarios, simulated, every name at random", (*make, "simulate", "SIMULATE_FLAGS=--shuffle-names 7")),
         Part("all scenarios, real Kubernetes", (*make, "cluster-test", "SCENARIOS=all"), minutes=90),
+        Part("real Argo CD and KEDA, built", (*make, "executors-build", "CLUSTER_FLAGS=--install"), minutes=90),
+        Part(
+            "executors, real Argo CD and KEDA",
+            (*make, "cluster-test", "SCENARIOS=executors"),
+            (("SELFHEAL_REQUIRE_EXECUTORS", "1"),),
+            minutes=60,
+        ),
         Part(
             "contracts of all actions, real Kubernetes",
             (sys.executable, "-m", "pytest", "-q", "-n", "2", "tests/contract"),

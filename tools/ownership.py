@@ -12,7 +12,7 @@ Neighbours: `tools.claims` knows how each owner shows itself; `tools.executors.a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from tools.claims.autoscalers import of_keda, on_workload
@@ -22,19 +22,28 @@ from tools.claims.delivery import by_argo, by_flux, by_helm
 from tools.claims.managers import by_manager
 from tools.jsontypes import JsonObject
 
-__all__ = ["BY_HAND", "REPOSITORY", "SAME", "Effect", "Instead", "Known", "Owner", "Ownership", "claims", "ownership"]
+__all__ = [
+    "BY_HAND", "REPOSITORY", "SAME", "Effect", "Instead", "Known", "Owner", "Ownership", "claims", "instead",
+    "ownership",
+]  # fmt: skip
 
 NOBODY: Final = Ownership(Owner.NOBODY, Effect.HOLDS, "Nobody is seen to keep it as declared.")
 _STRENGTH: Final = (Effect.REVERTED, Effect.UNKNOWN, Effect.DRIFTS, Effect.HOLDS)
 
 
-def ownership(live: JsonObject, known: Known, fields: Sequence[str] = ()) -> Ownership:
+def _anybody(_: Ownership) -> bool:
+    return True
+
+
+def ownership(
+    live: JsonObject, known: Known, fields: Sequence[str] = (), *, among: Callable[[Ownership], bool] = _anybody
+) -> Ownership:
     """The claim that decides about a write of `fields` to `live`; fields are JSON pointers, and none means any.
 
-    Of several claims the strictest counts; of equally strict ones the one on fewer fields, since it says where the
-    write goes more exactly; then the order of `claims`.
+    Claims that `among` says no to are left out.  Of several claims the strictest counts; of equally strict ones
+    the one on fewer fields, since it says where the write goes more exactly; then the order of `claims`.
     """
-    touching = [claim for claim in claims(live, known, fields) if _touches(claim, fields)]
+    touching = [c for c in claims(live, known, fields) if among(c) and _touches(c, fields)]
     return min(touching, key=lambda claim: (_STRENGTH.index(claim.effect), not claim.fields), default=NOBODY)
 
 
@@ -50,6 +59,21 @@ def claims(live: JsonObject, known: Known, fields: Sequence[str] = ()) -> tuple[
         *by_helm(live),
     )
     return (*shown, *by_manager(live, known, {claim.owner for claim in shown}))
+
+
+def instead(claim: Ownership) -> str:
+    """Where the write goes instead, as a sentence; "" when the claim does not say."""
+    if claim.instead is None:
+        return ""
+    match claim.instead.action:
+        case word if word == REPOSITORY:
+            return f"Change what is declared for {claim.instead.ref}."
+        case word if word == BY_HAND:
+            return f"Whoever knows {claim.instead.ref} must decide."
+        case word if word == SAME:
+            return f"Do it to {claim.instead.ref}."
+        case name:
+            return f"The place to write is {claim.instead.ref}: {name}."
 
 
 def _touches(claim: Ownership, fields: Sequence[str]) -> bool:

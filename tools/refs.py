@@ -16,7 +16,9 @@ ActionId = NewType("ActionId", str)
 PlanId = NewType("PlanId", str)
 
 DNS_NAME = r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"
-_REFERENCE = re.compile(r"^(?:(?P<namespace>[^/]+)/)?(?P<kind>[A-Za-z]+)/(?P<name>[^/]+)$")
+KIND = r"^[A-Z][A-Za-z0-9]{0,62}(\.[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$"
+"""A kind; one that is known only at run time is qualified by its group: `Bucket.storage.example.org`."""
+_REFERENCE = re.compile(r"^(?:(?P<namespace>[^/]+)/)?(?P<kind>[A-Za-z][A-Za-z0-9.-]*)/(?P<name>[^/]+)$")
 
 
 class ObjectRef(BaseModel):
@@ -24,7 +26,7 @@ class ObjectRef(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: str = Field(pattern=r"^[A-Z][A-Za-z]{0,62}$")
+    kind: str = Field(pattern=KIND)
     namespace: str | None = Field(pattern=DNS_NAME)
     name: str = Field(pattern=DNS_NAME)
 

@@ -10,14 +10,37 @@ the transport takes `allow_rules`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from functools import cache
+from datetime import timedelta
+from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, create_model
 
+from tools.clock import Clock, SystemClock
 from tools.cluster.allowlist import Rule
+from tools.cluster.catalogue import Catalogue
 from tools.executors.actions import ACTIONS, AnyAction
+from tools.executors.argocd.actions import (
+    ArgocdRefreshExecutor,
+    ArgocdRollbackExecutor,
+    ArgocdSyncExecutor,
+    ArgocdTerminateOperationExecutor,
+    Proven,
+)
+from tools.executors.argocd.auto_sync import ArgocdSetAutoSyncExecutor
+from tools.executors.argocd.decisions import HANGS_AFTER
+from tools.executors.argocd.form import Questions
 from tools.executors.base import Executor, Permission
+from tools.executors.crossplane.wake import (
+    NOBODY,
+    Declared,
+    ReconcileNowExecutor,
+    ResumeExecutor,
+    nothing_declared,
+)
+from tools.executors.keda.bounds import KedaSetBoundsExecutor
+from tools.executors.keda.pause import KedaPauseExecutor, KedaResumeExecutor
 from tools.executors.kubernetes.autoscaling import DEFAULT_AUTOSCALER_FACTOR, SetHpaBoundsExecutor
 from tools.executors.kubernetes.batch import (
     DeleteJobExecutor,
@@ -25,6 +48,7 @@ from tools.executors.kubernetes.batch import (
     ResumeCronJobExecutor,
     SuspendCronJobExecutor,
 )
+from tools.executors.kubernetes.drain import DrainNodeExecutor
 from tools.executors.kubernetes.edit.command import SetCommandExecutor
 from tools.executors.kubernetes.edit.env import SetEnvExecutor
 from tools.executors.kubernetes.edit.image import SetImageExecutor
@@ -32,6 +56,7 @@ from tools.executors.kubernetes.edit.placement import SetPlacementExecutor
 from tools.executors.kubernetes.edit.probe import SetProbeExecutor
 from tools.executors.kubernetes.edit.security import SetSecurityContextExecutor
 from tools.executors.kubernetes.edit.service import SetServiceExecutor
+from tools.executors.kubernetes.failed_jobs import RecreateFailedJobExecutor, RemoveFailedJobExecutor
 from tools.executors.kubernetes.nodes import CordonNodeExecutor, RemoveTaintExecutor, UncordonNodeExecutor
 from tools.executors.kubernetes.objects import RevertFieldsExecutor
 from tools.executors.kubernetes.pod import DeletePodExecutor, EvictPodExecutor
@@ -49,6 +74,7 @@ from tools.executors.kubernetes.workload import (
     RollbackWorkloadExecutor,
     ScaleWorkloadExecutor,
 )
+from tools.executors.script.action import RunScriptExecutor
 from tools.guard.door import Door
 from tools.guard.orders import OrderContext, Outcome
 from tools.journal.versions import Versions
@@ -72,16 +98,22 @@ ALL: Final[Mapping[str, type[AnyExecutor]]] = {
     "remove_object": RemoveObjectExecutor,
     "resume_rollout": ResumeRolloutExecutor,
     "cordon_node": CordonNodeExecutor,
+    "drain_node": DrainNodeExecutor,
     "uncordon_node": UncordonNodeExecutor,
     "remove_taint": RemoveTaintExecutor,
     "rerun_job": RerunJobExecutor,
     "delete_job": DeleteJobExecutor,
+    "remove_failed_job": RemoveFailedJobExecutor,
+    "recreate_failed_job": RecreateFailedJobExecutor,
     "suspend_cronjob": SuspendCronJobExecutor,
     "resume_cronjob": ResumeCronJobExecutor,
     "expand_pvc": ExpandPvcExecutor,
     "remove_unbound_pvc": RemoveUnboundPvcExecutor,
     "recreate_unbound_pvc": RecreateUnboundPvcExecutor,
     "set_hpa_bounds": SetHpaBoundsExecutor,
+    "keda_resume": KedaResumeExecutor,
+    "keda_pause": KedaPauseExecutor,
+    "keda_set_bounds": KedaSetBoundsExecutor,
     "set_image": SetImageExecutor,
     "set_probe": SetProbeExecutor,
     "set_env": SetEnvExecutor,
@@ -89,7 +121,28 @@ ALL: Final[Mapping[str, type[AnyExecutor]]] = {
     "set_placement": SetPlacementExecutor,
     "set_security_context": SetSecurityContextExecutor,
     "set_service": SetServiceExecutor,
+    "crossplane_reconcile_now": ReconcileNowExecutor,
+    "crossplane_resume": ResumeExecutor,
+    "argocd_refresh": ArgocdRefreshExecutor,
+    "argocd_sync": ArgocdSyncExecutor,
+    "argocd_rollback": ArgocdRollbackExecutor,
+    "argocd_terminate_operation": ArgocdTerminateOperationExecutor,
+    "argocd_set_auto_sync": ArgocdSetAutoSyncExecutor,
+    "run_script": RunScriptExecutor,
 }
+
+
+OF_ARGOCD: Final = tuple(name for name in ALL if name.startswith("argocd_"))
+"""The actions that need a connection to Argo CD."""
+OF_CROSSPLANE: Final = tuple(name for name in ALL if name.startswith("crossplane_"))
+"""The actions that need a list of resources."""
+
+
+def without(*, argocd: bool, scripts: bool, crossplane: bool = False) -> tuple[str, ...]:
+    """All actions but those of what is not connected: Argo CD, a folder of scripts, listed resources of Crossplane."""
+    closed = {*(() if argocd else OF_ARGOCD), *(() if scripts else ("run_script",))}
+    closed |= set(() if crossplane else OF_CROSSPLANE)
+    return tuple(name for name in ALL if name not in closed)
 
 
 def executors(
@@ -100,28 +153,39 @@ def executors(
     autoscaler_factor: int = DEFAULT_AUTOSCALER_FACTOR,
     image_registries: Iterable[str] = (),
     versions: Versions | None = None,
+    argocd: Questions | None = None,
+    proven: Proven | None = None,
+    hangs_after: timedelta = HANGS_AFTER,
+    scripts: Path | None = None,
+    clock: Clock | None = None,
+    catalogue: Catalogue = NOBODY,
+    declared: Declared = nothing_declared,
 ) -> dict[str, AnyExecutor]:
     """The enabled actions (None: all) with their executors.  Raises ValueError for a name that is no action.
 
-    Without `versions` the actions that put objects back refuse every order.
+    Without `versions` the actions that put objects back refuse every order; so do those of Argo CD without `argocd`,
+    which answers questions about it, scripts without the folder `scripts`, and those of Crossplane without a
+    `catalogue` of listed resources; `declared` tells these what people wrote down.
     """
-    built: dict[str, AnyExecutor] = {}
-    for name in _checked(enabled):
-        if name == "set_resources":
-            built[name] = SetResourcesExecutor(resources_factor)
-        elif name == "expand_pvc":
-            built[name] = ExpandPvcExecutor(storage_factor)
-        elif name == "set_hpa_bounds":
-            built[name] = SetHpaBoundsExecutor(autoscaler_factor)
-        elif name == "set_image":
-            built[name] = SetImageExecutor(image_registries)
-        elif name == "revert_fields":
-            built[name] = RevertFieldsExecutor(versions)
-        elif name == "restore_object":
-            built[name] = RestoreObjectExecutor(versions)
-        else:
-            built[name] = ALL[name]()
-    return built
+    ticking = clock or SystemClock()
+    with_arguments: dict[str, Callable[[], AnyExecutor]] = {
+        "set_resources": partial(SetResourcesExecutor, resources_factor),
+        "expand_pvc": partial(ExpandPvcExecutor, storage_factor),
+        "set_hpa_bounds": partial(SetHpaBoundsExecutor, autoscaler_factor),
+        "keda_resume": partial(KedaResumeExecutor, declared),
+        "keda_set_bounds": partial(KedaSetBoundsExecutor, autoscaler_factor),
+        "set_image": partial(SetImageExecutor, image_registries),
+        "revert_fields": partial(RevertFieldsExecutor, versions),
+        "restore_object": partial(RestoreObjectExecutor, versions),
+        "run_script": partial(RunScriptExecutor, scripts),
+        "crossplane_reconcile_now": partial(ReconcileNowExecutor, catalogue),
+        "crossplane_resume": partial(ResumeExecutor, catalogue, declared),
+        "argocd_refresh": partial(ArgocdRefreshExecutor, argocd, ticking),
+        "argocd_sync": partial(ArgocdSyncExecutor, argocd, ticking),
+        "argocd_rollback": partial(ArgocdRollbackExecutor, argocd, ticking, proven),
+        "argocd_terminate_operation": partial(ArgocdTerminateOperationExecutor, argocd, ticking, hangs_after),
+    }
+    return {name: with_arguments.get(name, ALL[name])() for name in _checked(enabled)}
 
 
 def parse(name: str, arguments: Mapping[str, object]) -> AnyAction:

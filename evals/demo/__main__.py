@@ -15,6 +15,7 @@ from pathlib import Path
 BEGAN = time.monotonic()
 """Before the imports that take long: the total that is told counts them."""
 SLOWEST, FASTEST, DEFAULT_SPEED = 1.0, 30.0, 5.0
+VIRTUAL = "max"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,11 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"there is no fault {unknown}; there are {', '.join(f.name for f in (*FAULTS, RIDDLE))}", file=sys.stderr)
         return 2
     from evals.demo.run import Options, run  # late: a list or a wrong name is answered at once
+    from evals.demo.stage import Speed
     from server.settings import SettingsError
 
     options = Options(
         faults=faults,
-        speed=given.speed,
+        speed=Speed(1.0, is_virtual=True) if given.speed == VIRTUAL else Speed(float(given.speed)),
         plain=given.plain,
         stay=given.stay,
         observe=given.observe,
@@ -62,8 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--speed",
         type=_speed,
-        default=DEFAULT_SPEED,
-        help=f"simulated seconds per real one, {SLOWEST:g} to {FASTEST:g} (default: {DEFAULT_SPEED:g})",
+        default=f"{DEFAULT_SPEED:g}",
+        help=f"simulated seconds per real one, {SLOWEST:g} to {FASTEST:g} (default: {DEFAULT_SPEED:g});"
+        f" {VIRTUAL}: as fast as it can be computed",
     )
     parser.add_argument("--plain", action="store_true", help="no live table (the default without a terminal)")
     parser.add_argument("--stay", action="store_true", help="keep cluster and service up in the end, until Ctrl-C")
@@ -74,14 +77,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _speed(text: str) -> float:
+def _speed(text: str) -> str:
+    """The text itself, when it is a speed."""
     try:
-        speed = float(text)
+        is_speed = text == VIRTUAL or SLOWEST <= float(text) <= FASTEST
     except ValueError:
-        speed = 0.0
-    if not SLOWEST <= speed <= FASTEST:
-        raise argparse.ArgumentTypeError(f"{text}: write a number from {SLOWEST:g} to {FASTEST:g}")
-    return speed
+        is_speed = False
+    if not is_speed:
+        raise argparse.ArgumentTypeError(f"{text}: write a number from {SLOWEST:g} to {FASTEST:g}, or {VIRTUAL}")
+    return text
 
 
 if __name__ == "__main__":

@@ -18,14 +18,12 @@ from evals.demo.faults import Fault, restore
 from evals.demo.judge import differences, strays
 from evals.demo.screen import Screen
 from evals.demo.shop import NAMESPACE
-from evals.demo.stage import KNOWN_GOOD_SECONDS, Healer, Stage, all_ready
+from evals.demo.stage import KNOWN_GOOD_SECONDS, Healer, Speed, Stage, all_ready
 from server.account import Account
 from tools.jsontypes import JsonObject, JsonValue, dig, dig_list, dig_str
 from tools.ledger.records import AuditEntry
 from tools.refs import IncidentId
 
-LOOK: Final = 0.1
-"""Real seconds between two looks at the ledger."""
 OPENS_WITHIN: Final = 90.0
 ENDS_WITHIN: Final = 300.0
 """Simulated seconds, and never less than the real time that computing takes."""
@@ -96,7 +94,7 @@ class Play:
         for _ in range(self._looks(KNOWN_GOOD_SECONDS * 2)):
             if await ledger.good_revisions(uid):
                 return
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(self.stage.speed.look)
         raise Stuck(f"{fault.workload.name} did not become last known good")
 
     async def _opened(self, fault: Fault, began: datetime) -> IncidentId:
@@ -107,15 +105,16 @@ class Play:
             for line in dig_list(answer, "incidents"):
                 opened = datetime.fromisoformat(dig_str(line, "opened_at"))
                 if opened >= began and dig_str(line, "target", "name") == fault.workload.name:
-                    self.screen.line(
-                        (opened - began).total_seconds(),
-                        "pods",
-                        "as kubectl lists them when selfheal opens its incident:",
-                    )
-                    self.screen.pods(self.stage, fault.workload)
+                    self._show_pods(fault, (opened - began).total_seconds())
                     return IncidentId(dig_str(line, "id"))
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(self.stage.speed.look)
         raise Stuck("no incident was opened")
+
+    def _show_pods(self, fault: Fault, seconds: float) -> None:
+        """The pods as they fail; in virtual time they may be healed already, within the same moment."""
+        if not self.stage.speed.is_virtual:
+            self.screen.line(seconds, "pods", "as kubectl lists them when selfheal opens its incident:")
+            self.screen.pods(self.stage, fault.workload)
 
     async def _followed(self, incident: IncidentId, fault: Fault, began: datetime) -> Account:
         """Tell each line as it is written, answer when asked, and return the account in the end."""
@@ -130,7 +129,7 @@ class Play:
             if account.question is not None and not is_answered:
                 is_answered = True
                 await self._approve(account)
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(self.stage.speed.look)
         raise Stuck("the incident did not end")
 
     async def _account(self, incident: IncidentId) -> Account:
@@ -196,13 +195,13 @@ class Play:
 
     def _conclude(self, chapter: Chapter) -> None:
         account = chapter.account
-        sentence = chapter.fault.title if account is None else _times(chapter, self.stage.speed.factor)
+        sentence = chapter.fault.title if account is None else _times(chapter, self.stage.speed)
         self.screen.verdict(chapter.status, sentence, as_expected=not chapter.wrong)
         for wrong in chapter.wrong:
             self.screen.say(Text(f"  {wrong}", "red"))
 
     def _looks(self, simulated: float) -> int:
-        return int(self.stage.speed.at_least_real(simulated) / self.stage.speed.factor / LOOK) + 1
+        return int(self.stage.speed.at_least_real(simulated) / self.stage.speed.factor / self.stage.speed.look) + 1
 
 
 def diff_of(entry: AuditEntry) -> Sequence[tuple[str, str, str]]:
@@ -218,7 +217,7 @@ def _value(row: JsonValue, name: str) -> str:
     return "(not there)" if value in {None, "null"} else str(value)
 
 
-def _times(chapter: Chapter, factor: float) -> str:
+def _times(chapter: Chapter, speed: Speed) -> str:
     """Time to heal, in both kinds of seconds; why not, where it was not healed."""
     account = chapter.account
     if account is None:
@@ -227,8 +226,11 @@ def _times(chapter: Chapter, factor: float) -> str:
         code = account.result.resolution.code if account.result is not None else None
         wrote = "nothing was written" if not account.actions else f"{len(account.actions)} writes"
         return f"{code}; {wrote}" if code is not None else wrote
-    told = f"{chapter.seconds:.1f} simulated seconds after the signal ({chapter.seconds / factor:.1f} s on your clock)"
-    first = account.seconds.detection_to_first_write
+    told = f"{chapter.seconds:.1f} simulated seconds after the signal"
+    if speed.is_virtual:
+        return told
+    factor, first = speed.factor, account.seconds.detection_to_first_write
+    told += f" ({chapter.seconds / factor:.1f} s on your clock)"
     if first is not None and not chapter.fault.ending.asked:
         told += f"; from certainty to the first write selfheal took {first / factor:.2f} s of real time"
     return told

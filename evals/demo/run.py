@@ -34,7 +34,7 @@ class Options:
 
     faults: tuple[Fault, ...]
     """None named: all, and the riddle where a model is configured."""
-    speed: float
+    speed: Speed
     plain: bool
     stay: bool
     observe: bool
@@ -53,7 +53,7 @@ async def run(options: Options) -> int:
         configure_logging("info", "json", log)
         screen.title("selfheal demo")
         screen.say("Starting a simulated Kubernetes with a small shop in it, and the real service beside it ...")
-        async with open_stage(folder, Speed(options.speed)) as stage:
+        async with open_stage(folder, options.speed) as stage:
             _introduce(screen, stage, model, observe=options.observe)
             screen.say(
                 "", "First the shop runs for half a minute: what ran that long without a restart is last known good ..."
@@ -106,6 +106,11 @@ def _introduce(screen: Screen, stage: Stage, model: Settings | None, *, observe:
         f"runs {factor:g} times as fast as your clock.  +12.3s below is simulated time since the fault; what selfheal"
         f" itself computes takes real time and looks {factor:g} times as long as it is."
     )
+    if stage.speed.is_virtual:
+        time_told = (
+            "is virtual: it passes as fast as this machine computes.  +12.3s below is simulated time since the fault;"
+            " what is computed takes none of it."
+        )
     reasoner = "rules; no model is configured (SELFHEAL_LLM_MODEL names one)"
     if model is not None:
         reasoner = f"rules, and the model {model.llm_model} of your environment for what they do not know"

@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evals.demo.shop import NAMESPACE, WORKLOADS, Workload
-from evals.demo.stage import Stage
+from evals.demo.stage import Speed, Stage
 from evals.simulator.api.tables import pod_state
 from evals.simulator.objects import is_ready, name_of
 from server.commands.render import COLOURS
@@ -180,7 +180,7 @@ class Screen:
     def _below(self, stage: Stage) -> RenderableType:
         """The live table and the line above it."""
         table = Table(
-            title=f"{NAMESPACE}, {stage.sim.clock.now():%H:%M:%S}, time x{stage.speed.factor:g}: {self._now}",
+            title=f"{NAMESPACE}, {stage.sim.clock.now():%H:%M:%S}, {_pace(stage.speed)}: {self._now}",
             title_justify="left",
             title_style="dim",
             header_style="bold",
@@ -233,3 +233,7 @@ def _coloured(sentence: str) -> Text:
     text.highlight_regex(r"^PASS", "bold green")
     text.highlight_regex(r"^(FAIL[^:]*|UNKNOWN|It did not last|Refused)", "bold red")
     return text
+
+
+def _pace(speed: Speed) -> str:
+    return "virtual time" if speed.is_virtual else f"time x{speed.factor:g}"

@@ -35,6 +35,7 @@ from evals.demo.shop import (
 )
 from evals.settings import GivenSettings
 from evals.simulator import ScaledClock, Simulator
+from evals.simulator.clock import SimClock, VirtualClock
 from graph.ports import open_ports
 from graph.runner import Runner, open_checkpointer
 from server.app import create_app
@@ -60,6 +61,17 @@ class Speed:
     """How fast the cluster and selfheal live: simulated seconds per real one."""
 
     factor: float
+    is_virtual: bool = False
+    """Whether time passes as fast as this machine computes, the same in every run; then `factor` is 1."""
+
+    def clock(self) -> contextlib.AbstractContextManager[SimClock]:
+        """The clock of both."""
+        return VirtualClock() if self.is_virtual else contextlib.nullcontext(ScaledClock(self.factor))
+
+    @property
+    def look(self) -> float:
+        """Seconds between two looks at the ledger: real ones, or virtual ones, of which there is no lack."""
+        return 0.5 if self.is_virtual else 0.1
 
     def at_least_real(self, simulated: float, real: float = REAL_SECONDS) -> float:
         """A bound in simulated seconds that leaves at least so much real time to compute in."""
@@ -105,8 +117,9 @@ async def open_stage(folder: Path, speed: Speed) -> AsyncGenerator[Stage]:
 
     cart gets its history first: the release that was taken back is in it when the story begins.
     """
-    clock = ScaledClock(speed.factor)
-    async with Simulator(clock=clock, registry=images()) as sim:
+    async with contextlib.AsyncExitStack() as stack:
+        clock = stack.enter_context(speed.clock())
+        sim = await stack.enter_async_context(Simulator(clock=clock, registry=images()))
         stage = Stage(sim, folder, speed)
         (folder / "policy.yaml").write_text(POLICY)
         stage.token_file.write_text(secrets.token_hex(32))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 
 from tools.jsontypes import JsonValue
 
@@ -14,14 +15,19 @@ _DECIMAL = {
 }
 _FORM = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+))(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]|[eE][+-]?\d+)?$")
 
+_ZERO = Decimal(0)
 SYNTAX = r"quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 
 
 def parse(value: JsonValue) -> Decimal:
     """The number a quantity stands for.  Raises ValueError when it is not one; a missing quantity is zero."""
-    if value is None:
-        return Decimal(0)
-    found = _FORM.match(str(value).strip())
+    return _ZERO if value is None else _parse(str(value))
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> Decimal:
+    """The same few quantities stand in thousands of pods."""
+    found = _FORM.match(text.strip())
     if found is None:
         raise ValueError(SYNTAX)
     digits, suffix = Decimal(found.group(1)), found.group(2) or ""

@@ -45,16 +45,28 @@ HELPS: Final[Mapping[str, frozenset[Family]]] = {
     "set_security_context": frozenset({Family.START, Family.CRASH, Family.ADMISSION}),
     "set_service": frozenset({Family.SERVICE}),
     "cordon_node": _NODES,
+    "drain_node": frozenset({Family.NODE}),
     "uncordon_node": _NODES,
     "remove_taint": _NODES,
     "rerun_job": frozenset({Family.BATCH}),
     "delete_job": frozenset({Family.BATCH}),
+    "remove_failed_job": frozenset({Family.BATCH}),
+    "recreate_failed_job": frozenset({Family.BATCH}),
     "suspend_cronjob": frozenset({Family.BATCH}),
     "resume_cronjob": frozenset({Family.BATCH}),
     "expand_pvc": _CLAIMS | {Family.CRASH},
     "remove_unbound_pvc": _CLAIMS,
     "recreate_unbound_pvc": _CLAIMS,
     "set_hpa_bounds": frozenset({Family.SCALING}),
+    "argocd_refresh": _EVERY,
+    "argocd_sync": _EVERY,
+    "argocd_rollback": _EVERY,
+    "argocd_terminate_operation": frozenset({Family.DELIVERY}),
+    "argocd_set_auto_sync": _EVERY,
+    "run_script": _EVERY,
+    "keda_resume": frozenset({Family.SCALING, Family.DRIFT}),
+    "keda_pause": frozenset({Family.SCALING}),
+    "keda_set_bounds": frozenset({Family.SCALING}),
 }
 """The families of trouble that an action can do something about."""
 OPEN: Final = frozenset({Family.REQUESTED, Family.ROLLOUT})
@@ -68,7 +80,7 @@ def relevant(
 
     `actions` are the enabled ones, each with the kinds of objects it writes (none: not known, any).  `families` are
     those of the incident's signals, none counts as open; `kinds` those of the objects a plan may name.  Where nothing
-    fits, everything is shown: then it is the table that does not fit.
+    fits but what may be about anything, everything is shown: then it is the table that does not fit.
     """
     seen, touchable = frozenset(families), frozenset(kinds)
     is_open = not seen or bool(seen & OPEN)
@@ -77,4 +89,4 @@ def relevant(
         for name, writes in actions.items()
         if (is_open or seen & HELPS.get(name, _EVERY)) and (not writes or writes & touchable)
     )
-    return fitting or tuple(actions)
+    return fitting if any(actions[name] for name in fitting) else tuple(actions)

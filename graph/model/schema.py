@@ -79,9 +79,9 @@ class Catalog:
         entries = tuple(
             Entry(
                 name,
-                executors[name].description,
+                executors[name].said(),
                 executors[name].action_type,
-                frozenset(right.resource.kind for right in executors[name].permissions),
+                executors[name].kinds(),
             )
             for name in sorted(executors)
         )

@@ -105,6 +105,7 @@ def view_of(evidence: Evidence, offer: Offer, refusals: tuple[Refused, ...]) -> 
         "tried": _tried(evidence, offer, refusals),
         "workload": _workload(evidence),
         **_subject(evidence),
+        **_beside(evidence),
         "signals": [_signal(s) for s in evidence.signals],
         "rollout_is_recent": evidence.rollout_is_recent,
         "containers": [c.model_dump(mode="json", exclude_defaults=True) for c in evidence.containers],
@@ -135,6 +136,19 @@ def _subject(evidence: Evidence) -> JsonObject:
         return {}
     facts = evidence.subject
     return {"subject": {"target": str(facts.ref), "facts": list(facts.lines), "deleting": facts.deleting}}
+
+
+def _beside(evidence: Evidence) -> JsonObject:
+    """What the cluster has for an unbound claim, and who took the room that pods wait for."""
+    found: JsonObject = {}
+    if evidence.claim is not None:
+        found["claim"] = evidence.claim.model_dump(mode="json")
+    if evidence.crowding:
+        found["crowding"] = [
+            {"target": str(c.ref), "priority": c.priority, "replicas_before": c.before, "replicas": c.now}
+            for c in evidence.crowding
+        ]
+    return found
 
 
 def _object(candidate: ObjectCandidate) -> JsonValue:

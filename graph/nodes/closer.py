@@ -40,10 +40,15 @@ from graph.plan import (
     Unverifiable,
 )
 from graph.ports import Ports
+from graph.reverts import RevertTold, prepare_revert
 from graph.state import State
 from tools.guard.verdict import ReasonCode
+from tools.jsontypes import JsonObject
 
 log = structlog.get_logger(__name__)
+
+MAX_WORD = 1200
+"""Characters of the last word."""
 
 
 def closer(source: PortsSource) -> Node:
@@ -55,7 +60,11 @@ def closer(source: PortsSource) -> Node:
             return {}
         incident = incident_of(state)
         resolution = resolve(state, incident, now=ports.clock.now())
-        result = as_result(state, incident, resolution)
+        revert = await prepare_revert(_proposal(state), state.get("evidence", ""), incident, resolution, ports)
+        if revert is not None:
+            await _tell_revert(revert, incident, ports)
+            resolution = with_revert(resolution, revert, now=ports.clock.now())
+        result = as_result(state, incident, resolution, revert)
         await tell(
             ports,
             incident.id,
@@ -76,6 +85,18 @@ def closer(source: PortsSource) -> Node:
         return {"resolution": resolution.model_dump(mode="json")}
 
     return close
+
+
+async def _tell_revert(told: RevertTold, incident: Incident, ports: Ports) -> None:
+    data: JsonObject = {"revert": told.revert.model_dump(mode="json")} if told.revert is not None else {}
+    await tell(ports, incident.id, "revert", told.sentence, data=data)
+
+
+def with_revert(resolution: Resolution, told: RevertTold, *, now: datetime) -> Resolution:
+    """The last word with what was prepared behind it; a word too long for both loses its end, not the last sentence."""
+    room = MAX_WORD - len(told.sentence) - 1
+    sentence = f"{resolution.sentence[:room].rstrip()} {told.sentence}"
+    return resolution.model_copy(update={"sentence": sentence, "closed_at": now})
 
 
 async def _remember(state: State, incident: Incident, resolution: Resolution, ports: Ports) -> None:
@@ -160,7 +181,11 @@ def _from_outcome(state: State, incident: Incident, now: datetime) -> Resolution
             return _escalated(f"The API server did not take the write: {error}", "API_UNAVAILABLE", now)
         case Refusal(refusal=refusal) if not _moved_on(state):
             return Resolution(
-                status=Status.REFUSED, sentence=f"Not done: {refusal.reason}", code=refusal.code, closed_at=now
+                status=Status.REFUSED,
+                sentence=f"Not done: {refusal.reason}",
+                code=refusal.code,
+                closed_at=now,
+                retry_after_seconds=refusal.retry_after_seconds,
             )
         case _:
             return None
@@ -211,6 +236,7 @@ def _from_decision(state: State, incident: Incident, now: datetime) -> Resolutio
                 sentence=f"{plan.diagnosis.sentence} The plan ({steps}) was refused: {reasons}",
                 code=refusals[0].code,
                 closed_at=now,
+                retry_after_seconds=refusals[0].retry_after_seconds if len(refusals) == 1 else None,
             )
         case _:
             text = f"{describe(incident.target)}: the run ended without a word on {steps}."
@@ -225,7 +251,7 @@ def _from_finding(state: State, incident: Incident, now: datetime) -> Resolution
 
 
 def _escalated(sentence: str, code: str, now: datetime) -> Resolution:
-    return Resolution(status=Status.ESCALATED, sentence=sentence[:1200], code=ReasonCode(code), closed_at=now)
+    return Resolution(status=Status.ESCALATED, sentence=sentence[:MAX_WORD], code=ReasonCode(code), closed_at=now)
 
 
 def _what_was_done(state: State) -> str:
@@ -242,7 +268,9 @@ def _proposal(state: State) -> Planned | NoPlan | None:
     return PROPOSALS.validate_python(raw) if raw else None
 
 
-def as_result(state: State, incident: Incident, resolution: Resolution) -> ExecutionResult:
+def as_result(
+    state: State, incident: Incident, resolution: Resolution, revert: RevertTold | None = None
+) -> ExecutionResult:
     """The structured answer; pure."""
     proposal = _proposal(state)
     plan = proposal.plan if isinstance(proposal, Planned) else None
@@ -263,4 +291,5 @@ def as_result(state: State, incident: Incident, resolution: Resolution) -> Execu
         resolution=resolution,
         opened_at=incident.opened_at,
         attempts=state.get("attempts", 0),
+        revert=revert.revert if revert is not None else None,
     )

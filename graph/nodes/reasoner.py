@@ -42,6 +42,7 @@ def reasoner(source: PortsSource) -> Node:
         update: State = {
             "attempts": attempt,
             "step": 0,
+            "round": 0,
             "retries": 0,
             "outcomes": [],
             "baseline": {},

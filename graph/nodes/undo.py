@@ -37,7 +37,7 @@ def undo(source: PortsSource) -> Node:
                 stopped = NotUndone(refusal=result, at=ports.clock.now())
                 return {"undo": stopped.model_dump(mode="json"), "failed": _merge(state, failed)}
             sentences.append(result.sentence)
-        done = Undone(sentence=" ".join(sentences), at=ports.clock.now())
+        done = Undone(sentence=" ".join(dict.fromkeys(sentences)), at=ports.clock.now())
         return {"undo": done.model_dump(mode="json"), "failed": _merge(state, failed)}
 
     return take_back

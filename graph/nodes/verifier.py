@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from graph.evidence import ROLLING, load, look
+from graph.evidence import ROLLING, load, look, of_any_life
 from graph.facts import is_complete
 from graph.incident import Evidence, Incident, Reason, Signal, WorkloadFacts
 from graph.intake import describe
@@ -41,6 +41,14 @@ STALE_SECONDS = 100.0
 """A view older than this shows nothing; a quiet source speaks every minute or so by bookmark, silence ends at 75 s."""
 MOST_INCIDENTS = 100
 REMOVALS = frozenset({"delete_job", "remove_object", "delete_pod", "evict_pod"})
+SAME_TEMPLATE = frozenset({"restart_workload"})
+NO_PODS = frozenset({Reason.PODS_REFUSED, Reason.UNSCHEDULABLE, Reason.DEADLINE_EXCEEDED})
+"""While these show the template's pods cannot fail otherwise: what is wrong with it comes to light when they are over,
+and a restart, which makes pods of the same template, is not to blame for it."""
+REMAKES = frozenset({"recreate_unbound_pvc", "recreate_failed_job"})
+EMPTIES = frozenset({"drain_node"})
+OF_THE_MACHINE = frozenset({Reason.NODE_PRESSURE, Reason.NODE_PROBLEM})
+"""What a node reports of itself and no longer hurts anybody once it is empty; a kubelet takes minutes to unsay it."""
 _SHORTEST = timedelta(milliseconds=50)
 
 
@@ -58,6 +66,10 @@ class Purpose:
     target: ObjectRef
     removes_target: bool = False
     """The plan takes the target away: that it is gone is what was wanted."""
+    remakes_target: bool = False
+    """The plan makes the target anew: its new life is what is looked at."""
+    empties_target: bool = False
+    """The plan empties a node: what the machine itself reports may last until somebody has mended it."""
     elsewhere: frozenset[str] = frozenset()
     """Owners that have an incident of their own since then: what fails there is looked after there, and taking a good
     remedy back would mend nothing of it."""
@@ -145,12 +157,17 @@ async def _step(
 
 def purpose_of(plan: Plan, incident: Incident, evidence: Evidence, *, since: datetime) -> Purpose:
     """What this plan was made for; pure."""
+    reasons = frozenset(plan.diagnosis.reasons) or frozenset(s.reason for s in evidence.signals if s.confirmed)
+    own = [step.action.action for step in plan.steps if step.action.target == incident.target]
+    same_pods = reasons <= NO_PODS and SAME_TEMPLATE.issuperset(own) and len(own) < len(plan.steps)
     return Purpose(
         since=since,
-        reasons=frozenset(plan.diagnosis.reasons) or frozenset(s.reason for s in evidence.signals if s.confirmed),
-        is_elsewhere=all(step.action.target != incident.target for step in plan.steps),
+        reasons=reasons,
+        is_elsewhere=not own or same_pods,
         target=incident.target,
         removes_target=any(s.action.action in REMOVALS and s.action.target == incident.target for s in plan.steps),
+        remakes_target=any(s.action.action in REMAKES and s.action.target == incident.target for s in plan.steps),
+        empties_target=any(s.action.action in EMPTIES and s.action.target == incident.target for s in plan.steps),
     )
 
 
@@ -205,7 +222,8 @@ def read(incident: Incident, baseline: Vitals, ports: Ports, purpose: Purpose) -
     unseen = ports.mirror.unavailable()
     if unseen or ports.mirror.view_age() > STALE_SECONDS:
         return Blind(f"{describe(incident.target)} cannot be seen: {', '.join(unseen) or 'the watch is stale'}.")
-    return judge(look(incident, ports), baseline, vitals(incident.target.namespace, ports), purpose)
+    about = of_any_life(incident) if purpose.remakes_target else incident
+    return judge(look(about, ports), baseline, vitals(incident.target.namespace, ports), purpose)
 
 
 def judge(seen: Evidence, baseline: Vitals, after: Vitals, purpose: Purpose) -> Good | NotYet | Hopeless | Behind:
@@ -219,7 +237,7 @@ def judge(seen: Evidence, baseline: Vitals, after: Vitals, purpose: Purpose) -> 
         return Behind(f"{who} no longer shows what it was done for, but {_named(fresh)}.")
     if fresh:
         return Hopeless(f"The pods made by the remedy fail too: {_named(fresh)}.", severity)
-    still = still_shown(seen, purpose)
+    still = tuple(s for s in still_shown(seen, purpose) if not _is_left_behind(s, work))
     if not is_complete(work) or still or any(p.deleting for p in seen.pods):
         names = ", ".join(sorted({s.reason.value for s in still}))
         shows = f"; it still reports {names}" if names else ""
@@ -230,6 +248,11 @@ def judge(seen: Evidence, baseline: Vitals, after: Vitals, purpose: Purpose) -> 
     return Good(f"{who} has {work.ready} of {work.desired} pods ready, no signal left.")
 
 
+def _is_left_behind(signal: Signal, work: WorkloadFacts) -> bool:
+    """A failed pod of a revision that is no longer run: it does nothing, and is cleared away for itself."""
+    return signal.reason is Reason.POD_FAILED and signal.revision not in (None, work.revision_hash)
+
+
 def _judge_object(seen: Evidence, baseline: Vitals, after: Vitals, purpose: Purpose) -> Good | NotYet | Hopeless:
     """The same for a target that is no workload: it is there, it and those that need it show nothing."""
     who = describe(purpose.target)
@@ -238,6 +261,8 @@ def _judge_object(seen: Evidence, baseline: Vitals, after: Vitals, purpose: Purp
             return Hopeless(f"{who} is gone.", after.severity)
         return NotYet(f"{who} is not there.", after.severity)
     still = still_shown(seen, purpose)
+    if still and purpose.empties_target and {s.reason for s in still} <= OF_THE_MACHINE:
+        return Good(f"{who} is empty; {_named(still)} is left to whoever mends the machine.")
     if still:
         return NotYet(f"{who}: {_named(still)} still shows.", after.severity)
     new = _newly_failing(baseline, after, purpose)
@@ -250,9 +275,11 @@ def still_shown(seen: Evidence, purpose: Purpose) -> tuple[Signal, ...]:
     """The symptoms that count; pure.
 
     That an object differs from what is declared, or was set to something by hand, is no failure of a plan that was made
-    for another reason: a healing that nobody declared stands until somebody does, or until its own incident.
+    for another reason: a healing that nobody declared stands until somebody does, or until its own incident.  What is
+    made outside the cluster may take its time, within which it counts for nothing.
     """
-    return tuple(s for s in seen.signals if s.reason not in MEANT or s.reason in purpose.reasons)
+    counted = (s for s in seen.signals if s.confirmed or s.reason is not Reason.EXTERNAL_UNREADY)
+    return tuple(s for s in counted if s.reason not in MEANT or s.reason in purpose.reasons)
 
 
 def _newly_failing(baseline: Vitals, after: Vitals, purpose: Purpose) -> set[str]:

@@ -14,7 +14,7 @@ from graph.plan import Step
 from graph.rules.case import MEANT, Answer, Case, Hopeless, Remedy, Unclear
 from graph.rules.explains import explained
 from graph.rules.words import by_weight, differences, name_of, reasons_of, revision_of, sentence, standing, trouble
-from graph.signals.messages import Pull, Refusal, classify_pull, classify_refusal, is_own_eviction
+from graph.signals.messages import Pull, Refusal, classify_pull, classify_refusal, is_own_eviction, is_rejection
 from tools.executors.actions import DeletePod, RollbackWorkload
 
 _CONFIDENCE: Final = {Health.CONFIRMED: 0.95, Health.SERVING: 0.9, Health.UNKNOWN: 0.7, Health.BAD: 0.0}
@@ -55,7 +55,8 @@ class BadRevision:
 
 def _is_of_the_node(signal: Signal) -> bool:
     """A pod that was evicted because its node was in need says nothing about its revision."""
-    return signal.reason is Reason.POD_FAILED and not is_own_eviction(signal.message)
+    is_own = is_own_eviction(signal.message) or is_rejection(signal.message)
+    return signal.reason is Reason.POD_FAILED and not is_own
 
 
 def _explains_all(failing: Sequence[Signal], candidate: CandidateRevert) -> list[FieldChange] | None:

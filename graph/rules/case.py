@@ -15,7 +15,7 @@ from graph.incident import CandidateRevert, Evidence, Health, PodFacts, Reason, 
 from graph.plan import Step, action_digest
 from tools.executors.actions import AnyAction
 
-MEANT: Final = frozenset({Reason.SCALED_TO_ZERO, Reason.ROLLOUT_PAUSED, Reason.DRIFTED})
+MEANT: Final = frozenset({Reason.SCALED_TO_ZERO, Reason.ROLLOUT_PAUSED, Reason.DRIFTED, Reason.AUTOSCALER_FORGOTTEN})
 """Symptoms that somebody may have wanted: they are looked at when nothing fails."""
 
 

@@ -19,6 +19,7 @@ from graph.signals.messages import (
     classify_pull,
     classify_refusal,
     find_missing,
+    is_rejection,
     is_root_refusal,
 )
 
@@ -59,6 +60,8 @@ def explained(signal: Signal, candidate: CandidateRevert) -> tuple[FieldChange, 
             found = _settings(spec, missing) if missing else _matching(spec, _PLACE)
         case Reason.PODS_REFUSED:
             found = _refusal(changes, spec, signal)
+        case Reason.POD_FAILED if is_rejection(signal.message):
+            found = _matching(spec, _PLACE) or _matching(spec, _SECURITY)
         case _:
             found = spec
     return tuple(found)

@@ -85,10 +85,12 @@ def _undeclared(reason: Reason, case: Case) -> Step | None:
             return Step(action=action("resume_rollout", ref), why="The change that waits is rolled out.")
         case Reason.SCALED_TO_ZERO:
             before = replicas_before(_own(case))
-            if before is None:
+            when = "when it was known good" if before is not None else "before it was set to none"
+            before = before or case.workload.former_replicas
+            if not before:
                 return None
             scale = action("scale_workload", ref, kind=ref.kind, replicas=before)
-            return Step(action=scale, why=f"It had {before} replicas when it was known good.")
+            return Step(action=scale, why=f"It had {before} replicas {when}.")
         case _:
             return None
 

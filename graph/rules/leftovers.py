@@ -6,7 +6,7 @@ from graph.incident import Reason, Signal
 from graph.plan import Step
 from graph.rules.case import Answer, Case, Hopeless, Remedy
 from graph.rules.words import name_of, said_of, sentence
-from graph.signals.messages import is_own_eviction
+from graph.signals.messages import is_own_eviction, is_rejection
 from tools.executors.actions import DeletePod
 
 MAX_STEPS = 8
@@ -23,6 +23,9 @@ class Leftovers:
         left = [s for s in case.signals if s.reason is Reason.POD_FAILED]
         if not left or len(left) != len(case.signals):
             return None
+        work = case.workload
+        if work.ready < work.desired and any(is_rejection(s.message) and s in case.present for s in left):
+            return None  # its controller makes one after the other, and each is turned away
         own = [s for s in left if is_own_eviction(s.message) and s.revision in {None, case.workload.revision_hash}]
         if own:
             return _own_fault(case, own[0])

@@ -17,17 +17,23 @@ from graph.incident import Evidence
 from graph.plan import Diagnosis, NoPlan, Origin, Plan, Planned, Step
 from graph.rules.bad_revision import BadRevision
 from graph.rules.case import Answer, Case, Hopeless, Remedy, Rule, Unclear
+from graph.rules.crowded import Crowded
+from graph.rules.delivered import Delivered
 from graph.rules.dependencies import ChangedDependency
 from graph.rules.intent import Intent
 from graph.rules.known_causes import KnownCauses
 from graph.rules.leftovers import Leftovers
 from graph.rules.memory import OutOfMemory
+from graph.rules.objects.applications import Applications
+from graph.rules.objects.autoscalers import Autoscalers
 from graph.rules.objects.batch import Batch
 from graph.rules.objects.born import BornBroken
 from graph.rules.objects.case import ObjectCase, ObjectRule
 from graph.rules.objects.claims import Claims
+from graph.rules.objects.crossplane import Crossplane
+from graph.rules.objects.keda import Keda
 from graph.rules.objects.known import KnownObjects
-from graph.rules.objects.nodes import Nodes
+from graph.rules.objects.nodes import FaultyNodes, Nodes
 from graph.rules.objects.put_back import PutBack
 from graph.rules.security import Tighten
 from tools.guard.verdict import ReasonCode, Refused
@@ -35,16 +41,30 @@ from tools.jsontypes import JsonValue, digest
 from tools.refs import ObjectRef, Pin, PlanId
 
 RULES: Final[tuple[Rule, ...]] = (
+    Delivered(),
     BadRevision(),
     ChangedDependency(),
     OutOfMemory(),
     Tighten(),
+    Crowded(),
     Intent(),
     Leftovers(),
     KnownCauses(),
 )
 """For workloads, in order.  The last one never acts."""
-OBJECT_RULES: Final[tuple[ObjectRule, ...]] = (PutBack(), BornBroken(), Claims(), Batch(), Nodes(), KnownObjects())
+OBJECT_RULES: Final[tuple[ObjectRule, ...]] = (
+    Applications(),
+    Crossplane(),
+    Keda(),
+    PutBack(),
+    BornBroken(),
+    Claims(),
+    Autoscalers(),
+    Batch(),
+    FaultyNodes(),
+    Nodes(),
+    KnownObjects(),
+)
 """For everything else, in order.  The last one never acts."""
 CHECK: Final = "rulebook"
 
@@ -74,7 +94,15 @@ def diagnose(
     case = Case(evidence, evidence.workload, tried, now)
     if not case.signals:
         return _nothing_certain(evidence, now)
-    return _ask([(rule, rule.judge(case)) for rule in rules], _Frame(evidence, case.workload.uid, tried, now))
+    answers = [(rule, _permitted(rule.judge(case), case)) for rule in rules]
+    return _ask(answers, _Frame(evidence, case.workload.uid, tried, now))
+
+
+def _permitted(answer: Answer | None, case: Case) -> Answer | None:
+    """The answer, unless it writes a workload that Argo CD keeps: that would be reverted, or be drift."""
+    if case.evidence.application is None or not isinstance(answer, Remedy):
+        return answer
+    return None if any(step.action.target == case.workload.ref for step in answer.steps) else answer
 
 
 def _about_object(evidence: Evidence, tried: frozenset[str], now: datetime) -> Planned | NoPlan:

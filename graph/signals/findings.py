@@ -42,8 +42,14 @@ PASSING: Final = timedelta(seconds=30)
 """Registries, storage and webhooks that were away come back within this, mostly."""
 LONG: Final = timedelta(seconds=60)
 """What worked before and is only unready or unplaced: Kubernetes is given a minute."""
+UNSEEN: Final = timedelta(minutes=3)
+"""A controller of Crossplane has a minute for one look, and looks again at least every minute (its default)."""
+AGAIN: Final = timedelta(seconds=90)
+"""A failed look is repeated after at most a minute: one more try than that."""
 VERY_LONG: Final = timedelta(minutes=10)
 """Something is on its way that takes minutes: a node, a large image, a volume that detaches."""
+CREATION: Final = timedelta(minutes=20)
+"""What is made outside the cluster takes its time: a database a quarter of an hour."""
 
 FAMILIES: Final = {
     Reason.IMAGE_PULL_FAILED: Family.IMAGE,
@@ -62,11 +68,16 @@ FAMILIES: Final = {
     Reason.SERVICE_WITHOUT_ENDPOINTS: Family.SERVICE,
     Reason.SERVICE_PORT_MISSING: Family.SERVICE,
     Reason.SERVICE_WRONG_PODS: Family.SERVICE,
+    Reason.TRAFFIC_CUT: Family.SERVICE,
     Reason.DRIFTED: Family.DRIFT,
     Reason.OBJECT_MISSING: Family.DRIFT,
     Reason.SCALED_TO_ZERO: Family.SCALING,
     Reason.ROLLOUT_PAUSED: Family.ROLLOUT,
     Reason.AUTOSCALER_UNABLE: Family.SCALING,
+    Reason.AUTOSCALER_PAUSED: Family.SCALING,
+    Reason.AUTOSCALER_FORGOTTEN: Family.SCALING,
+    Reason.AUTOSCALER_AT_LIMIT: Family.SCALING,
+    Reason.SCALER_FAILING: Family.SCALING,
     Reason.JOB_FAILED: Family.BATCH,
     Reason.JOB_HUNG: Family.BATCH,
     Reason.CRONJOB_SUSPENDED: Family.BATCH,
@@ -74,8 +85,21 @@ FAMILIES: Final = {
     Reason.EVICTION_BLOCKED: Family.DISRUPTION,
     Reason.NODE_NOT_READY: Family.NODE,
     Reason.NODE_PRESSURE: Family.NODE,
+    Reason.NODE_PROBLEM: Family.NODE,
     Reason.NODE_CLOSED: Family.NODE,
     Reason.DELETION_STUCK: Family.STUCK,
+    Reason.APPLICATION_DRIFTED: Family.DELIVERY,
+    Reason.APPLICATION_DEGRADED: Family.DELIVERY,
+    Reason.OPERATION_FAILED: Family.DELIVERY,
+    Reason.OPERATION_HUNG: Family.DELIVERY,
+    Reason.COMPARISON_FAILED: Family.DELIVERY,
+    Reason.EXTERNAL_SYNC_FAILED: Family.EXTERNAL,
+    Reason.EXTERNAL_REFERENCE_BROKEN: Family.EXTERNAL,
+    Reason.EXTERNAL_UNREADY: Family.EXTERNAL,
+    Reason.EXTERNAL_UNCERTAIN: Family.EXTERNAL,
+    Reason.RECONCILE_PAUSED: Family.EXTERNAL,
+    Reason.RECONCILE_STUCK: Family.EXTERNAL,
+    Reason.PROVIDER_UNHEALTHY: Family.EXTERNAL,
     Reason.REQUESTED: Family.REQUESTED,
 }
 MESSAGE_LIMIT: Final = 1000

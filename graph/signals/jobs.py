@@ -18,6 +18,8 @@ from graph.signals.findings import APPLYING, AT_ONCE, PATIENT, Finding
 from graph.signals.objects import ObjectContext, judge
 from graph.signals.schedules import nth_due
 from tools.cluster.objects import CronJob, Job, condition
+from tools.executors.whole import MADE_BY
+from tools.guard.orders import BY_UNDO
 
 OLD_NEWS: Final = timedelta(hours=1)
 """Failed Jobs stay until somebody deletes them: one that failed longer ago was failed before anybody asked us."""
@@ -58,7 +60,7 @@ def is_plainly_well(job: Job) -> bool:
     if failed is not None and failed.status == "True":
         return False
     owner = job.metadata.controller
-    return job.status.active == 0 or owner is None or owner.kind != CronJob.kind
+    return not _was_put_back(job) and (job.status.active == 0 or owner is None or owner.kind != CronJob.kind)
 
 
 def _of_job(job: Job, context: JobContext, now: datetime) -> Iterator[Finding]:
@@ -69,9 +71,16 @@ def _of_job(job: Job, context: JobContext, now: datetime) -> Iterator[Finding]:
         if context.is_others or is_history:
             return
         yield Finding(Reason.JOB_FAILED, f"{failed.reason}: {failed.message}", AT_ONCE, since=since)
+    elif _was_put_back(job):
+        yield Finding(Reason.JOB_FAILED, "it failed, was to be made anew, and was put back suspended", AT_ONCE)
     elif (limit := _patience(job, context)) is not None and job.status.start_time is not None:
         text = f"active since {job.status.start_time:%Y-%m-%d %H:%M:%S}Z, and its CronJob forbids a second one"
         yield Finding(Reason.JOB_HUNG, text, limit, since=job.status.start_time)
+
+
+def _was_put_back(job: Job) -> bool:
+    """Whether an undo of ours made it: its work failed, was not done again, and waits for a person."""
+    return job.spec.suspend and job.metadata.annotations.get(MADE_BY, "").startswith(BY_UNDO)
 
 
 def _patience(job: Job, context: JobContext) -> timedelta | None:

@@ -42,6 +42,10 @@ class Knowledge(Protocol):
         """Every object that is declared."""
         ...
 
+    def replaced(self, ref: ObjectRef, path: str) -> str | None:
+        """What the newest change of that field took the place of (`spec.replicas`); None when we saw none."""
+        ...
+
 
 class NoKnowledge:
     """Nothing is declared and nothing was seen before."""
@@ -74,3 +78,8 @@ class NoKnowledge:
     def declared_refs(self) -> Iterable[ObjectRef]:
         """Nothing is declared."""
         return ()
+
+    def replaced(self, ref: ObjectRef, path: str) -> str | None:
+        """Nothing was seen to change."""
+        del ref, path
+        return None

@@ -12,15 +12,34 @@ from __future__ import annotations
 from datetime import datetime
 
 from graph.incident import Signal
-from graph.signals import autoscalers, budgets, claims, jobs, nodes, pods, scale, services, workloads
+from graph.signals import (
+    applications,
+    autoscalers,
+    budgets,
+    claims,
+    crossplane,
+    jobs,
+    keda,
+    nodes,
+    pods,
+    policies,
+    scale,
+    services,
+    workloads,
+)
 from graph.signals.contexts import Contexts, Family
 from graph.signals.deletion import detect_deletion
 from graph.signals.drift import detect_drift, detect_missing
 from graph.signals.object_contexts import ObjectContexts, missing_key
 from tools.cluster.documents import (
+    Application,
+    Document,
     HorizontalPodAutoscaler,
+    NetworkPolicy,
     PersistentVolumeClaim,
     PodDisruptionBudget,
+    ScaledJob,
+    ScaledObject,
     Service,
 )
 from tools.cluster.objects import CronJob, DaemonSet, Deployment, Job, KubeObject, Node, Pod, StatefulSet, Workload
@@ -104,17 +123,31 @@ def _of_kind(item: KubeObject, contexts: ObjectContexts, now: datetime) -> list[
             return autoscalers.detect_autoscaler(item, contexts.for_autoscaler(item, now), now)
         case PersistentVolumeClaim() if not claims.is_plainly_well(item):
             return claims.detect_claim(item, contexts.for_claim(item, now), now)
-        case PodDisruptionBudget() if not budgets.is_plainly_well(item):
-            return budgets.detect_budget(item, contexts.for_budget(item, now), now)
+        case NetworkPolicy() | PodDisruptionBudget():
+            return _of_limit(item, contexts, now)
+        case ScaledObject() | ScaledJob():
+            return keda.detect_keda(item, contexts.for_keda(item, now), now)
         case Job() if not jobs.is_plainly_well(item):
             return jobs.detect_job(item, contexts.for_job(item, now), now)
         case CronJob() if item.spec.suspend:
             return jobs.detect_cron_job(item, contexts.for_cron_job(item, now), now)
+        case Application() if not applications.is_plainly_well(item):
+            return applications.detect_application(item, contexts.for_application(item, now), now)
         case Node():
             contexts.meet(item)
             return [] if nodes.is_plainly_well(item) else nodes.detect_node(item, contexts.for_node(item, now), now)
+        case Document() if contexts.externals.role(item) is not None and not crossplane.is_plainly_well(item):
+            return crossplane.detect_external(item, contexts.for_external(item, now), now)
         case _:
             return []
+
+
+def _of_limit(item: NetworkPolicy | PodDisruptionBudget, contexts: ObjectContexts, now: datetime) -> list[Signal]:
+    """What is wrong with a rule about other objects."""
+    if isinstance(item, NetworkPolicy):
+        well = policies.is_plainly_well(item)
+        return [] if well else policies.detect_policy(item, contexts.for_policy(item, now), now)
+    return [] if budgets.is_plainly_well(item) else budgets.detect_budget(item, contexts.for_budget(item, now), now)
 
 
 def _can_be_named(item: KubeObject) -> bool:

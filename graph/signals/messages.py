@@ -178,6 +178,20 @@ def is_own_eviction(message: str) -> bool:
     return _OWN_USAGE.search(message) is not None
 
 
+_REJECTED: Final = re.compile(
+    r"^(?:OutOf\w[\w./-]*|NodeAffinity|TopologyAffinityError|SMTAlignmentError|SysctlForbidden|AppArmor|PodOS\w+"
+    r"|UnexpectedAdmissionError|InitContainerRestartPolicyForbidden|SupplementalGroupsPolicyNotSupported)\b"
+)
+
+
+def is_rejection(message: str) -> bool:
+    """Whether the kubelet did not take the pod at all: what it asks for does not fit the node that it was given.
+
+    Kubernetes 1.34, pkg/kubelet/lifecycle/predicate.go and the admit handlers beside it; measured for OutOfcpu.
+    """
+    return _REJECTED.match(message) is not None
+
+
 _ROOT_IMAGE: Final = re.compile(r"(?i)runAsNonRoot|non-root|run as root")
 _CACHE_LAG: Final = re.compile(r"(?i)failed to sync (?:configmap|secret) cache|timed out waiting")
 _BUSY_RUNTIME: Final = re.compile(r"(?i)deadline exceeded|is reserved for|timed? ?out|connection refused|unavailable")

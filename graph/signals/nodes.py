@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 from graph.incident import Reason, Signal
 from graph.signals.findings import LONG, PASSING, PATIENT, VERY_LONG, Finding
 from graph.signals.objects import ObjectContext, judge
-from tools.cluster.objects import Node, Pod, Taint, condition
+from tools.cluster.objects import Condition, Node, Pod, Taint, condition
 from tools.cluster.pods import Toleration
 
 TaintKey: TypeAlias = tuple[str, str, str]
@@ -33,6 +33,26 @@ DRAIN: Final = timedelta(minutes=10)
 """So long a person who closed a node is taken to be draining it, while evictions are seen."""
 CORDON: Final = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
 PRESSURES: Final = ("MemoryPressure", "DiskPressure", "PIDPressure")
+NETWORK: Final = "NetworkUnavailable"
+PROBLEMS: Final = frozenset(
+    {
+        NETWORK,
+        "KernelDeadlock",
+        "ReadonlyFilesystem",
+        "CorruptDockerOverlay2",
+        "ContainerRuntimeUnhealthy",
+        "KubeletUnhealthy",
+        "FrequentKubeletRestart",
+        "FrequentContainerdRestart",
+        "FrequentDockerRestart",
+        "FrequentUnregisterNetDevice",
+        "DiskBadBlock",
+        "XfsShutdown",
+        "CperHardwareErrorFatal",
+    }
+)
+"""Conditions that node-problem-detector and network drivers set; https://github.com/kubernetes/node-problem-detector.
+Any other condition may be good when it is True."""
 MAINTENANCE: Final = ("MaintenanceInProgress", "MaintenancePlanned", "DrainInProgress", "Drained")
 """Conditions that people and their tools set."""
 _REPELS: Final = frozenset({"NoSchedule", "NoExecute"})
@@ -58,13 +78,13 @@ class NodeContext(ObjectContext):
 
 
 def detect_node(node: Node, context: NodeContext, now: datetime) -> list[Signal]:
-    """NODE_NOT_READY, NODE_PRESSURE and NODE_CLOSED."""
+    """NODE_NOT_READY, NODE_PRESSURE, NODE_PROBLEM and NODE_CLOSED."""
     return judge(node, context, _findings(node, context, now), now)
 
 
 def is_plainly_well(node: Node) -> bool:
     """Whether `detect_node` finds nothing in any context."""
-    return node.is_ready and not pressures(node) and not barriers(node)
+    return node.is_ready and not pressures(node) and not problems(node) and not barriers(node)
 
 
 def maintenance_of(node: Node) -> str:
@@ -103,6 +123,11 @@ def pressures(node: Node) -> list[str]:
     return [f"{c.type}/{c.reason}: {c.message}" for c in found if c is not None and c.status == "True"]
 
 
+def problems(node: Node) -> list[Condition]:
+    """Faults that the node reports of itself."""
+    return [c for c in node.status.conditions if c.type in PROBLEMS and c.status == "True"]
+
+
 def tolerates(pod: Pod, taint: Taint) -> bool:
     """Whether the pod does not mind the taint."""
     return any(_covers(toleration, taint) for toleration in pod.spec.tolerations)
@@ -124,7 +149,21 @@ def _findings(node: Node, context: NodeContext, now: datetime) -> Iterator[Findi
         since = [c.last_transition_time for c in node.status.conditions if c.type in PRESSURES and c.status == "True"]
         known = [t for t in since if t is not None]
         yield Finding(Reason.NODE_PRESSURE, "; ".join(found), PASSING, since=min(known, default=None))
+    if faults := problems(node):
+        yield _faulty(node, faults)
     yield from _closed(node, context, now)
+
+
+def _faulty(node: Node, faults: list[Condition]) -> Finding:
+    """A machine that joins has no network until its driver has come."""
+    text = "; ".join(f"{c.type}/{c.reason}: {c.message}" for c in faults)
+    born, only = node.metadata.creation_timestamp, {c.type for c in faults}
+    if only == {NETWORK}:
+        since = faults[0].last_transition_time
+        joins = born is not None and (since is None or since - born < FIRST_WORD)
+        return Finding(Reason.NODE_PROBLEM, text, NEW_NODE if joins else LONG, since=born if joins else since)
+    known = [c.last_transition_time for c in faults if c.last_transition_time is not None]
+    return Finding(Reason.NODE_PROBLEM, text, PASSING, since=min(known, default=None))
 
 
 def _silent(node: Node) -> Finding:
@@ -141,14 +180,25 @@ def _silent(node: Node) -> Finding:
     return Finding(Reason.NODE_NOT_READY, text, grace, since=since)
 
 
-def _closed(node: Node, context: NodeContext, now: datetime) -> Iterator[Finding]:
+def is_turned_away(pod: Pod) -> bool:
+    """Whether the scheduler names a closed node among what keeps the pod waiting."""
+    said = _scheduler_says(pod)
+    return _CORDONED.search(said) is not None or "untolerated taint" in said
+
+
+def shut_out(node: Node, context: NodeContext) -> list[tuple[Pod, Taint]]:
+    """The waiting pods that could run on the node but for what people put up there, each with that."""
     closing = [t for t in barriers(node) if taint_key(t) not in context.former_taints or t.key == CORDON.key]
-    shut_out = [(pod, t) for pod in context.waiting for t in closing if _shuts_out(node, t, closing, pod)]
-    if not shut_out or (context.is_draining and _is_recent(shut_out[0][1], now)):
+    return [(pod, t) for pod in context.waiting for t in closing if _shuts_out(node, t, closing, pod)]
+
+
+def _closed(node: Node, context: NodeContext, now: datetime) -> Iterator[Finding]:
+    found = shut_out(node, context)
+    if not found or (context.is_draining and _is_recent(found[0][1], now)):
         return
-    pod, taint = shut_out[0]
+    pod, taint = found[0]
     how = "cordoned" if taint.key == CORDON.key else f"tainted {taint.key}={taint.value}:{taint.effect}"
-    count = len({p.uid for p, _ in shut_out})
+    count = len({p.uid for p, _ in found})
     said = _scheduler_says(pod)
     text = f"{how}, and {count} pods find no place, such as {pod.namespace}/{pod.name}: {said}"
     yield Finding(Reason.NODE_CLOSED, text, PATIENT)

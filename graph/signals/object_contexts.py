@@ -7,31 +7,41 @@ uses this; `service_contexts` has the part that is about Services.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from datetime import datetime
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 
+from graph.signals.applications import ApplicationContext
 from graph.signals.autoscalers import AutoscalerContext
 from graph.signals.budgets import BudgetContext
 from graph.signals.claims import ClaimContext, Said
 from graph.signals.contexts import HINT_AGE, is_rolling
+from graph.signals.crossplane import ExternalContext
+from graph.signals.crowding import crowders, is_short_of_room, newcomers
 from graph.signals.deletion import COLLECTED, DeletionContext
 from graph.signals.drift import DriftContext, MissingContext
+from graph.signals.external_contexts import Externals
 from graph.signals.jobs import CronJobContext, JobContext
+from graph.signals.keda import KedaContext, Scaled
+from graph.signals.keda_contexts import keda_context, maker_of, scaled_by_keda
 from graph.signals.knowledge import Knowledge
 from graph.signals.missing import users_of
-from graph.signals.nodes import NodeContext, TaintKey, maintenance_of, taint_key
+from graph.signals.nodes import NodeContext, TaintKey, barriers, maintenance_of, taint_key
 from graph.signals.object_view import ObjectView
+from graph.signals.policies import PolicyContext, admits
 from graph.signals.scale import ScaleContext
 from graph.signals.service_contexts import service_context
 from graph.signals.services import ServiceContext
 from graph.signals.symptoms import Symptoms
 from graph.signals.wiring import Wiring, is_living
+from tools.cluster.catalogue import Catalogue
 from tools.cluster.documents import (
+    Application,
     Document,
     HorizontalPodAutoscaler,
+    NetworkPolicy,
     PersistentVolumeClaim,
     PodDisruptionBudget,
     Service,
@@ -50,6 +60,8 @@ from tools.cluster.objects import (
 )
 from tools.cluster.resources import KNOWN
 from tools.cluster.structs import Reference
+from tools.executors.argocd.decisions import HANGS_AFTER
+from tools.executors.crossplane.wake import NOBODY
 from tools.executors.models.batch import reruns
 from tools.journal.compare import differences
 from tools.jsontypes import JsonObject, JsonValue, dig, dig_int, dig_list, dig_object, dig_str
@@ -83,12 +95,16 @@ class ObjectContexts:
         symptoms: Symptoms | None = None,
         is_leaving: Callable[[str], bool] = _nobody_leaves,
         api_groups: Callable[[], frozenset[str] | None] = _groups_unknown,
+        hangs_after: timedelta = HANGS_AFTER,
+        catalogue: Catalogue = NOBODY,
     ) -> None:
         self.view = view
         self.knowledge = knowledge
         self.symptoms = symptoms if symptoms is not None else Symptoms()
         self.wiring = Wiring(view)
+        self.externals = Externals(view, catalogue)
         self._is_leaving = is_leaving
+        self.hangs_after = hangs_after
         self.api_groups = api_groups
         """Who can be asked for the groups; set anew by whoever comes to know them."""
         self._met: dict[str, frozenset[TaintKey]] = {}
@@ -138,6 +154,33 @@ class ObjectContexts:
             ),
         )
 
+    def for_external(self, item: Document, now: datetime) -> ExternalContext:
+        """Where a resource of Crossplane stands.  Before: `externals` gives it a role."""
+        suppressed, seen = self._suppressed(item), self.symptoms.of(item.uid, now)
+        return self.externals.context(item, self.knowledge, suppressed=suppressed, seen=seen)
+
+    def for_policy(self, policy: NetworkPolicy, now: datetime) -> PolicyContext:
+        """Whom a network policy cuts off from everybody."""
+        others = [p for p in self.view.documents(NetworkPolicy, policy.namespace) if admits(p.body)]
+        made = policy.metadata.creation_timestamp
+        services: set[str] = set()
+        came_later = True
+        for pod in self.view.pods(policy.namespace):
+            if not is_living(pod) or not _covers(policy, pod) or any(_covers(p, pod) for p in others):
+                continue
+            found = self.wiring.services_of(pod.namespace, pod.metadata.labels)
+            services.update(found)
+            ready = condition(pod.status.conditions, "Ready")
+            since = ready.last_transition_time if ready is not None and ready.status == "True" else None
+            came_later = came_later and (not found or (made is not None and since is not None and since <= made))
+        return PolicyContext(
+            suppressed=self._suppressed(policy),
+            seen=self.symptoms.of(policy.uid, now),
+            services=tuple(sorted(services)),
+            is_declared=self.knowledge.declared(policy.ref) is not None,
+            came_later=came_later,
+        )
+
     def for_budget(self, budget: PodDisruptionBudget, now: datetime) -> BudgetContext:
         """Whether a budget holds anybody up."""
         closed = {n.name for n in self.view.nodes() if n.spec.unschedulable}
@@ -161,14 +204,29 @@ class ObjectContexts:
         aim = dig_object(hpa.body, "spec", "scaleTargetRef")
         kind, version = dig_str(aim, "kind"), dig_str(aim, "apiVersion")
         target = self.view.find(Reference(kind, hpa.namespace, dig_str(aim, "name"), "", version))
-        is_leaving = target is not None and target.is_being_deleted
+        suppressed = self._suppressed(hpa)
+        if target is not None and target.is_being_deleted:
+            suppressed = "its target is being deleted"
+        elif (maker := maker_of(hpa, self.view)) is not None:
+            suppressed = f"KEDA made it of {maker}, which is looked at instead"
         return AutoscalerContext(
-            suppressed="its target is being deleted" if is_leaving else self._suppressed(hpa),
+            suppressed=suppressed,
             seen=self.symptoms.of(hpa.uid, now),
             target_exists=target is not None if self.view.holds(kind, version) else None,
             target_is_settled=not (isinstance(target, Workload) and is_rolling(target)),
             changed_since_good=self._spec_changed(hpa),
         )
+
+    def for_application(self, app: Application, now: datetime) -> ApplicationContext:
+        """When an operation on it hangs."""
+        return ApplicationContext(
+            suppressed=self._suppressed(app), seen=self.symptoms.of(app.uid, now), hangs_after=self.hangs_after
+        )
+
+    def for_keda(self, item: Scaled, now: datetime) -> KedaContext:
+        """What KEDA scales by an object of its own."""
+        suppressed, seen = self._suppressed(item), self.symptoms.of(item.uid, now)
+        return keda_context(item, self.view, self.wiring, self.knowledge, suppressed=suppressed, seen=seen)
 
     def for_job(self, job: Job, now: datetime) -> JobContext:
         """Who made a Job."""
@@ -197,8 +255,16 @@ class ObjectContexts:
             suppressed=self._suppressed(cron_job),
             seen=self.symptoms.of(cron_job.uid, now),
             declared_suspended=_is_set(self.knowledge.declared(cron_job.ref), "suspend"),
-            good_suspended=_is_set(self.knowledge.known_good(cron_job.ref), "suspend"),
+            good_suspended=self._was_suspended(cron_job),
         )
+
+    def _was_suspended(self, cron_job: CronJob) -> bool | None:
+        """As last known good, else before the newest change of it that we saw; None when neither is known."""
+        good = _is_set(self.knowledge.known_good(cron_job.ref), "suspend")
+        if good is not None:
+            return good
+        before = self.knowledge.replaced(cron_job.ref, "spec.suspend")
+        return None if before is None else before == "true"
 
     def for_node(self, node: Node, now: datetime) -> NodeContext:
         """Who needs a node, and who works on it."""
@@ -207,10 +273,28 @@ class ObjectContexts:
         return NodeContext(
             suppressed=maintenance_of(node),
             seen=self.symptoms.of(node.uid, now),
-            waiting=tuple(p for p in pods if is_unschedulable(p)),
+            waiting=self._without_crowded_out([p for p in pods if is_unschedulable(p)]),
             is_draining=any(p.spec.node_name == node.name and _is_evicted(p) for p in pods),
             former_taints=self._met.get(node.uid, frozenset()) if good is None else _taints(good),
         )
+
+    def is_newly_closed(self, node: Node) -> bool:
+        """Whether people put something up there that was not there before; cheap."""
+        closing = barriers(node)
+        if not closing or node.spec.unschedulable:
+            return bool(closing)
+        good = self.knowledge.known_good(node.ref)
+        former = self._met.get(node.uid, frozenset()) if good is None else _taints(good)
+        return any(taint_key(t) not in former for t in closing)
+
+    def _without_crowded_out(self, waiting: Sequence[Pod]) -> tuple[Pod, ...]:
+        """Without those whose room others took just now: then it is not the node's being closed that is new."""
+        short = [p for p in waiting if is_short_of_room(p)]
+        among = newcomers(short, self.view)
+        if not among:
+            return tuple(waiting)
+        out = {p.uid for p in short if crowders(p, self.view, self.knowledge, among=among)}
+        return tuple(p for p in waiting if p.uid not in out)
 
     def for_scale(self, workload: Workload, now: datetime) -> ScaleContext:
         """How many replicas a workload should have."""
@@ -221,8 +305,10 @@ class ObjectContexts:
             seen=self.symptoms.of(workload.uid, now),
             declared_replicas=dig_int(declared, "spec", "replicas"),
             good_replicas=dig_int(self.knowledge.known_good(workload.ref), "spec", "replicas"),
+            former_replicas=former_number(self.knowledge.replaced(workload.ref, "spec.replicas")),
             services=tuple(sorted(self.wiring.services_of(workload.namespace, labels))),
-            is_scaled_by_others=any(_may_mean_zero(hpa) for hpa in self._autoscalers_of(workload)),
+            is_scaled_by_others=scaled_by_keda(workload, self.view) is not None
+            or any(_may_mean_zero(hpa) for hpa in self._autoscalers_of(workload)),
             is_declared_paused=_is_set(declared, "paused") is True,
         )
 
@@ -232,7 +318,8 @@ class ObjectContexts:
             suppressed=self._suppressed(item),
             seen=self.symptoms.of(item.uid, now),
             differences=found,
-            is_autoscaled=isinstance(item, Workload) and bool(self._autoscalers_of(item)),
+            is_autoscaled=isinstance(item, Workload)
+            and (bool(self._autoscalers_of(item)) or scaled_by_keda(item, self.view) is not None),
         )
 
     def for_missing(self, ref: ObjectRef, now: datetime) -> MissingContext:
@@ -282,6 +369,16 @@ class ObjectContexts:
         if good is not None and _of_spec(d.path for d in differences(document.body, good, partial=False)):
             return True
         return bool(_of_spec(self.knowledge.differences_from_declared(document)))
+
+
+def _covers(policy: NetworkPolicy, pod: Pod) -> bool:
+    selector = msgspec.convert(dig_object(policy.body, "spec", "podSelector"), LabelSelector, strict=False)
+    return selector.matches(pod.metadata.labels)
+
+
+def former_number(shown: str | None) -> int | None:
+    """A number that a change replaced, as the journal shows it; None when it is none."""
+    return int(shown) if shown is not None and shown.isdigit() else None
 
 
 def missing_key(ref: ObjectRef) -> str:

@@ -25,7 +25,13 @@ from graph.signals.findings import (
     Finding,
     to_signal,
 )
-from graph.signals.messages import find_missing, is_own_eviction, place_is_taken, place_may_come
+from graph.signals.messages import (
+    find_missing,
+    is_own_eviction,
+    is_rejection,
+    place_is_taken,
+    place_may_come,
+)
 from tools.cluster.objects import Condition, Container, ContainerStatus, Pod, condition
 from tools.refs import ObjectRef
 
@@ -87,7 +93,8 @@ def _findings(pod: Pod, context: PodContext, now: datetime) -> list[Finding]:
 
 def _leftover(pod: Pod, context: PodContext) -> Finding:
     text = f"{pod.status.reason or 'Failed'}: {pod.status.message}".rstrip(": ")
-    grace = DEBOUNCE if context.is_fresh and is_own_eviction(text) else SHORT
+    is_own = is_own_eviction(text) or is_rejection(text)
+    grace = DEBOUNCE if context.is_fresh and is_own else SHORT
     if context.controller != "ReplicaSet":
         grace = PASSING  # these controllers delete their failed pods themselves
     return Finding(Reason.POD_FAILED, text, grace)
@@ -104,7 +111,7 @@ def _unplaced(pod: Pod, context: PodContext) -> Finding | None:
     if scheduled.status != "False" or scheduled.reason == "SchedulingGated":
         return None
     text = f"{scheduled.reason}: {scheduled.message}"
-    grace = _placing_grace(scheduled, context)
+    grace = LONG if pod.status.nominated_node_name else _placing_grace(scheduled, context)
     return Finding(Reason.UNSCHEDULABLE, text, grace, since=scheduled.last_transition_time)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from graph.signals.keda_contexts import maker_of, scaled_by_keda
 from graph.signals.nodes import barriers
 from graph.signals.object_contexts import ObjectContexts, is_unschedulable
 from graph.signals.services import selector_of
@@ -49,6 +50,10 @@ def _affected(delta: AnyDelta, contexts: ObjectContexts) -> Iterator[ObjectRef]:
             yield from _of_service(service, delta.old, contexts, is_gone=is_gone)
         case Node() as node:
             yield from _of_node(node, delta.old, contexts)
+        case HorizontalPodAutoscaler() as hpa:
+            maker = maker_of(hpa, contexts.view)
+            if maker is not None:
+                yield maker
         case CronJob() as cron_job:
             yield from (job.ref for job in contexts.view.jobs_of(cron_job.uid))
         case ClusterEvent() as event if not is_gone:
@@ -98,6 +103,9 @@ def _of_workload(
     for hpa in contexts.view.documents(HorizontalPodAutoscaler, workload.namespace):
         if dig_str(hpa.body, "spec", "scaleTargetRef", "name") == workload.name:
             yield hpa.ref
+    scaler = scaled_by_keda(workload, contexts.view)
+    if scaler is not None:
+        yield scaler
 
 
 def _of_service(

@@ -1,8 +1,9 @@
 """A workload that was set to zero replicas, or paused with a change waiting: nothing fails, and nothing works.
 
-The rule: zero and paused are often meant.  Zero is a signal only when the workload had replicas before, a Service leads
-to it and no declaration says zero; a pause only when the template has no ReplicaSet yet (a rollout paused half way is a
-canary).  Neighbours: `workloads` has what fails by itself, `autoscalers` what keeps an autoscaler from working.
+The rule: zero and paused are often meant.  Zero is a signal only when the workload had replicas before (known good, or
+seen to change), a Service leads to it and no declaration says zero; a pause only when the template has no ReplicaSet
+yet (a rollout paused half way is a canary).  Neighbours: `workloads` has what fails by itself, `autoscalers` what keeps
+an autoscaler from working.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ class ScaleContext(ObjectContext):
     """None when nothing is declared, or the declaration leaves the number to others."""
     good_replicas: int | None = None
     """As last known good; None when nothing is known."""
+    former_replicas: int | None = None
+    """Before the newest change of the number that we saw; None when we saw none."""
     services: tuple[str, ...] = ()
     """Names of the Services that select its pods."""
     is_scaled_by_others: bool = False
@@ -56,10 +59,14 @@ def _findings(workload: Workload, context: ScaleContext) -> Iterator[Finding]:
 
 
 def _zero(context: ScaleContext) -> Iterator[Finding]:
-    wanted = context.declared_replicas if context.declared_replicas is not None else context.good_replicas
+    known = (
+        ("declared", context.declared_replicas),
+        ("last known good", context.good_replicas),
+        ("before", context.former_replicas),
+    )
+    source, wanted = next(((s, n) for s, n in known if n is not None), ("", None))
     if not wanted or not context.services or context.is_scaled_by_others:
         return
-    source = "declared" if context.declared_replicas is not None else "last known good"
     text = f"set to 0 replicas, {source}: {wanted}; Service {', '.join(context.services)} leads to it"
     yield Finding(Reason.SCALED_TO_ZERO, text, APPLYING)
 

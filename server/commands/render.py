@@ -18,6 +18,7 @@ from rich.status import Status as Spinner
 from rich.table import Table
 from rich.text import Text
 
+from graph.plan import PreparedRevert
 from server.account import Account, AuditLine, IncidentLine, Line, Question
 from server.byhand_view import PauseView, UndoReport
 from server.explain_view import ModeLine, ObjectView
@@ -204,6 +205,8 @@ def account(story: Account, *, as_json: bool, full: bool = False) -> None:
         _section(out, "Waits for a person", [Text(_asked(story.question))])
     if story.actions:
         _section(out, "Writes", [_actions(story)])
+    if story.result is not None and story.result.revert is not None:
+        _section(out, "Prepared for the repository", _revert(story.result.revert))
     if story.why_not:
         _section(out, "Why not", [Text(f"[{w.code}] {w.sentence}") for w in story.why_not])
     if full:
@@ -305,6 +308,13 @@ def _actions(story: Account) -> Table:
             Text(action.note or action.code),
         )
     return table
+
+
+def _revert(revert: PreparedRevert) -> list[Text]:
+    where = f"branch {revert.branch}" if revert.branch else f"to be applied to {revert.onto}"
+    rows = [Text(revert.patch), Text(f"{where} of {revert.repository}")]
+    rows.append(Text(f"takes back {revert.reverts[:12]}, restores {revert.restores[:12]} in {revert.path}"))
+    return [*rows, *(Text(line) for line in (*revert.changes, *revert.notes))]
 
 
 def _times(story: Account) -> str:

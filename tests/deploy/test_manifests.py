@@ -10,7 +10,16 @@ from typing import cast
 import pytest
 import yaml
 
-from deploy.generate import BACKEND, Grant, act_role, build_backend, cluster_role, grants, outputs
+from deploy.generate import (
+    BACKEND,
+    Grant,
+    act_role,
+    build_backend,
+    cluster_role,
+    crossplane_roles,
+    grants,
+    outputs,
+)
 from deploy.generate import main as generate
 from server.settings import known_keys
 from tools.cluster.allowlist import FORBIDDEN_RESOURCES, FORBIDDEN_SUBRESOURCES, READ_RULES, Rule
@@ -91,6 +100,21 @@ def test_the_writing_role_only_writes_and_is_bound_nowhere_by_the_installation()
     assert [dig_str(d, "roleRef", "name") for d in bound] == ["selfheal-read"]
     assert not {"act-in-namespace.yaml", "act-on-nodes.yaml"} & installed
     assert dig_str(one("RoleBinding"), "metadata", "namespace") != "selfheal"
+
+
+def test_the_roles_for_crossplane_name_what_was_listed_and_no_more(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["buckets.storage.example.org", "stores.platform.example.org"]
+    seen, acted = (cast("JsonObject", d) for d in yaml.safe_load_all(crossplane_roles(names)))
+    listed = {("storage.example.org", "buckets"), ("platform.example.org", "stores")}
+    packages = {("pkg.crossplane.io", "providers"), ("pkg.crossplane.io", "providerrevisions")}
+    assert granted(seen) == {(verb, *what) for verb in READING for what in listed | packages}
+    assert granted(acted) == {("patch", *what) for what in listed}
+    assert generate(["--crossplane", *names]) == 0
+    assert capsys.readouterr().out == crossplane_roles(names)
+    assert generate(["--crossplane", "*"]) == 2
+    assert "PLURAL.GROUP" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="no resource is named"):
+        crossplane_roles([])
 
 
 @pytest.mark.parametrize("name", ["selfheal-read", "selfheal-act", "selfheal-act-cluster"])

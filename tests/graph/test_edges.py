@@ -40,7 +40,7 @@ from tools.guard.verdict import ReasonCode, Refused
 from tools.refs import ActionId
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-LIMITS = Limits(attempts=3, retries=2)
+LIMITS = Limits(attempts=3, retries=2, waits=5)
 EXECUTED = Executed(step=0, action_id=ActionId("a"), summary="done", at=NOW)
 
 
@@ -93,13 +93,17 @@ def test_after_approval(decision: Value, node: str) -> None:
 
 GONE = Refusal(step=0, refusal=refused(ReasonCode.TARGET_CHANGED), at=NOW)
 RETRY = Retry(step=0, error="503", delay_seconds=1, at=NOW)
+BLOCKED = Retry(step=0, error="429", delay_seconds=10, at=NOW, is_blocked=True)
 
 
 @pytest.mark.parametrize(
     ("outcome", "state", "node"),
     [
         pytest.param(EXECUTED, {}, "verifier", id="every write is verified"),
+        pytest.param(EXECUTED.model_copy(update={"more": True}), {}, "enforcer", id="a step of several calls goes on"),
         pytest.param(RETRY, {"retries": 1}, "enforcer", id="transient errors are tried again"),
+        pytest.param(BLOCKED, {"retries": 3}, "enforcer", id="a disruption budget is waited for longer"),
+        pytest.param(BLOCKED, {"retries": 6, "outcomes": [EXECUTED]}, "undo", id="and not for ever"),
         pytest.param(RETRY, {"retries": 3}, "closer", id="retries are bounded"),
         pytest.param(RETRY, {"retries": 3, "outcomes": [EXECUTED]}, "undo", id="half a plan is not left standing"),
         pytest.param(GONE, {"attempts": 1}, "reasoner", id="refused at the door: think again"),

@@ -1,6 +1,8 @@
 """`langgraph dev` serves the graph: what LangGraph Studio talks to."""
 
+import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -15,14 +17,18 @@ import pytest
 
 from evals.simulator import Simulator
 from tests.support.healing import WEB
+from tests.support.http import plain
 
 ROOT = Path(__file__).parents[2]
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that is free, and below those that the system gives to whoever asks for any."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    pytest.fail("of a hundred ports none is free")
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ async def test_a_run_without_a_cluster_says_so_and_one_with_a_cluster_runs(serve
     """First there is no kubeconfig at the configured path; then there is one, and the same server runs the graph."""
     trigger = {"kind": "reference", "ref": {"kind": "Deployment", "namespace": "shop", "name": "web"}}
     body = {"assistant_id": "heal", "input": {"trigger": trigger}}
-    async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
+    async with plain(server.url, timeout=60) as http:
         answer = (await http.post("/runs/wait", json=body)).json()
         assert answer["__error__"]["error"] == "NoConfiguration", answer
         assert str(server.kubeconfig) in server.log.read_text()

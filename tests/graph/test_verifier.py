@@ -1,5 +1,6 @@
 """What one look means after a plan was carried out, by table."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -73,6 +74,42 @@ NEW_FAULT, SAME_FAULT = fails(Reason.IMAGE_PULL_FAILED), fails(Reason.PODS_REFUS
 )
 def test_what_a_look_means(look: Evidence, elsewhere: bool, means: type) -> None:
     assert type(judge(look, CALM, CALM, purpose(elsewhere=elsewhere))) is means
+
+
+JOB = ObjectRef(kind="Job", namespace="shop", name="import")
+
+
+@pytest.mark.parametrize(
+    ("subject", "means"),
+    [
+        pytest.param(SubjectFacts(ref=JOB, uid="another", generation=None), Good, id="it was made anew, and is silent"),
+        pytest.param(None, NotYet, id="it is away: it was to be made anew"),
+    ],
+)
+def test_what_was_to_be_made_anew_is_there(subject: SubjectFacts | None, means: type) -> None:
+    made = replace(purpose(elsewhere=False), target=JOB, remakes_target=True)
+    assert type(judge(Evidence(observed_at=NOW, workload=None, subject=subject), CALM, CALM, made)) is means
+
+
+NODE = ObjectRef(kind="Node", namespace=None, name="n1")
+
+
+@pytest.mark.parametrize(
+    ("signals", "empties", "means"),
+    [
+        pytest.param((fails(Reason.NODE_PRESSURE),), False, NotYet, id="it is still short of something"),
+        pytest.param((fails(Reason.NODE_PRESSURE),), True, Good, id="it is empty: the machine is somebody else's"),
+        pytest.param(
+            (fails(Reason.NODE_PRESSURE), fails(Reason.NODE_CLOSED)), True, NotYet, id="its pods find no other place"
+        ),
+        pytest.param((fails(Reason.NODE_NOT_READY),), True, NotYet, id="it no longer reports"),
+    ],
+)
+def test_a_node_that_was_emptied(signals: tuple[Signal, ...], empties: bool, means: type) -> None:
+    there = SubjectFacts(ref=NODE, uid="n", generation=None)
+    look = Evidence(observed_at=NOW, workload=None, subject=there, signals=signals)
+    wanted = replace(purpose(elsewhere=False), target=NODE, empties_target=empties)
+    assert type(judge(look, CALM, CALM, wanted)) is means
 
 
 def test_trouble_next_door_is_not_good() -> None:

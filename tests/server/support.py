@@ -36,6 +36,8 @@ from server.app import create_app
 from server.commands.service import Server
 from server.service import Service, run_service
 from server.settings import Settings
+from tests.support.http import plain
+from tests.support.ledgers import ledger_at
 from tools.clock import Clock, SystemClock
 from tools.cluster.objects import (
     ClusterEvent,
@@ -113,7 +115,7 @@ async def settle() -> None:
         calm = 0 if is_busy else calm + 1
 
 
-async def eventually(holds: Callable[[], bool], what: str, timeout: float = 5.0) -> None:
+async def eventually(holds: Callable[[], bool], what: str, timeout: float = 30.0) -> None:
     """Wait until `holds`; an assertion that names `what` when it does not come."""
     end = asyncio.get_running_loop().time() + timeout
     while not holds():
@@ -275,7 +277,7 @@ async def open_test_ports(
     """Ports with the real ledger in `folder` and everything a cluster would bring as a double."""
     ticking = clock or SystemClock()
     feed = mirror or FeedMirror()
-    async with await Ledger.open(f"sqlite+aiosqlite:///{folder / 'ledger.db'}") as ledger:
+    async with await Ledger.open(await ledger_at(folder / "ledger.db")) as ledger:
         good = GoodKeeper(ledger, ticking)
         yield Ports(
             cluster=cast("Any", NoGroups()),
@@ -503,7 +505,7 @@ async def serve(
             url = f"http://127.0.0.1:{await listening}"
             headers = {"Authorization": f"Bearer {TOKEN}"}
             try:
-                async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=10) as http:
+                async with plain(url, headers=headers, timeout=30) as http:
                     yield Running(service, healer, http, url)
             finally:
                 healer.gate.set()

@@ -8,10 +8,9 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-import httpx
-
 from server.dispatch import Dispatcher
 from tests.server.support import TOKEN, ScriptedHealer, admit_by_name, eventually, open_test_ports, settle
+from tests.support.http import plain
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = {"kind": "Deployment", "namespace": "shop", "name": "web"}
@@ -25,7 +24,7 @@ async def test_a_request_that_was_accepted_is_healed_after_a_kill(tmp_path: Path
         assert process.stdout is not None
         port = int(await asyncio.wait_for(process.stdout.readline(), 30))
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with httpx.AsyncClient(trust_env=False, headers=headers) as http:
+        async with plain(headers=headers) as http:
             answer = await http.post(f"http://127.0.0.1:{port}/self-heal", json=REFERENCE)
         assert answer.status_code == 202
     finally:

@@ -65,7 +65,7 @@ async def test_silence_is_filled_and_the_drain_ends_the_stream(tmp_path: Path) -
         ledger, moment = it.service.ports.ledger, timedelta(milliseconds=5)
         stream = events(incident, ledger, it.service.dispatcher.drained, heartbeat=2 * moment, look=moment)  # type: ignore[arg-type]
         heard: list[str] = []
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             async for piece in stream:
                 heard.append(piece)
                 if heard.count(": nothing new\n\n") == 2:

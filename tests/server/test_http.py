@@ -21,6 +21,7 @@ from server.parse import MAX_BODY_BYTES
 from server.problem import MEDIA_TYPE
 from server.settings import Settings, SettingsError
 from tests.server.support import OTHER_TOKEN, TOKEN, WEB, FeedMirror, eventually, serve
+from tests.support.http import plain
 from tools.ledger.records import InboxState
 
 REFERENCE = {"kind": "Deployment", "namespace": "shop", "name": "web"}
@@ -82,7 +83,7 @@ def test_the_endpoint_matrix_is_complete() -> None:
 @pytest.mark.parametrize(("method", "path"), EXPECTED)
 async def test_who_may_call_what(tmp_path: Path, method: str, path: str) -> None:
     address = path.replace("{incident_id}", "none").replace("{path:path}", "shop/deployment/web")
-    async with serve(tmp_path) as running, httpx.AsyncClient(base_url=running.url, trust_env=False) as stranger:
+    async with serve(tmp_path) as running, plain(running.url) as stranger:
         for headers in ({}, {"Authorization": "Bearer " + "x" * 32}, {"Authorization": f"Basic {TOKEN}"}):
             answer = await stranger.request(method, address, headers=headers)
             if EXPECTED[method, path] == "open":
@@ -95,7 +96,7 @@ async def test_who_may_call_what(tmp_path: Path, method: str, path: str) -> None
 
 
 async def test_a_stranger_learns_nothing_of_what_exists(tmp_path: Path) -> None:
-    async with serve(tmp_path) as running, httpx.AsyncClient(base_url=running.url, trust_env=False) as stranger:
+    async with serve(tmp_path) as running, plain(running.url) as stranger:
         for path in ("/nowhere", "/docs", "/openapi.json", "/incidents/x", "/livez/", "//livez", "/LIVEZ"):
             assert (await stranger.get(path)).status_code == 401, path
         assert (await stranger.put("/self-heal")).status_code == 401
@@ -193,7 +194,8 @@ async def test_two_callers_for_one_object_get_one_incident(tmp_path: Path) -> No
         first = asyncio.create_task(running.http.post("/self-heal", json=REFERENCE))
         await eventually(lambda: bool(running.healer.runs), "the first run")
         second = asyncio.create_task(running.http.post("/self-heal", json=REFERENCE))
-        await asyncio.sleep(0.1)
+        while [row["state"] for row in await inbox_rows(tmp_path)] != [InboxState.LINKED.value] * 2:
+            await asyncio.sleep(0.01)
         running.healer.gate.set()
         answers = await asyncio.gather(first, second)
         assert {a.json()["incident_id"] for a in answers} == {answers[0].json()["incident_id"]}

@@ -12,11 +12,11 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
 import yaml
 
 from tests.server.support import TOKEN
 from tests.server.test_cli import PROGRAM, restored, run
+from tests.support.http import plain
 
 __all__ = ["restored"]
 
@@ -95,7 +95,7 @@ async def first_event(running: Process, event: str) -> dict[str, object]:
 
 async def test_it_becomes_ready_refuses_a_second_worker_and_stops_cleanly(tmp_path: Path) -> None:
     async with empty_cluster(tmp_path) as kubeconfig, process("serve", tmp_path, kubeconfig) as (running, listening):
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listening['port']}", trust_env=False) as http:
+        async with plain(f"http://127.0.0.1:{listening['port']}") as http:
             async with asyncio.timeout(30):
                 while (await http.get("/readyz")).status_code != 200:
                     await asyncio.sleep(0.05)

@@ -9,6 +9,7 @@ import pytest
 
 from graph.model.config import Bounds, Investigation, Mode, ModelConfig, Planning
 from server.settings import Settings, SettingsError, known_keys, refuse_unknown
+from tools.journal.reverts import RevertConfig
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "t" * 32
@@ -105,6 +106,8 @@ def test_the_kubelets_service_link_is_not_taken_for_the_port(monkeypatch: pytest
         ({"SELFHEAL_INSECURE_BIND": "localhost"}, "not a loopback address"),
         ({"SELFHEAL_INSECURE_BIND": "127.0.0.1", "SELFHEAL_TOKEN": TOKEN}, "exclude each other"),
         ({"SELFHEAL_TOKEN_FILE": "/t", "SELFHEAL_TOKEN": TOKEN}, "exclude each other"),
+        ({"SELFHEAL_CROSSPLANE_RESOURCES": "buckets.storage.example.org,*"}, "PLURAL.GROUP"),
+        ({"SELFHEAL_CROSSPLANE_RESOURCES": "roles.rbac.authorization.k8s.io"}, "belongs to Kubernetes"),
     ],
 )
 def test_a_value_that_does_not_fit_is_named(
@@ -204,6 +207,30 @@ def test_a_refused_token_is_not_repeated_in_the_message(monkeypatch: pytest.Monk
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1"])
 def test_loopback_addresses_may_go_without_token(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     assert load(monkeypatch, SELFHEAL_INSECURE_BIND=address).bind_address == address
+
+
+def test_reverts_get_a_branch_only_when_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(monkeypatch).ports_config().reverts == RevertConfig(pushes=False)
+    wanted = load(monkeypatch, SELFHEAL_REVERT_BRANCHES="true", SELFHEAL_REVERT_AUTHOR="Healer <healer@example.org>")
+    assert wanted.ports_config().reverts == RevertConfig(pushes=True, author="Healer <healer@example.org>")
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"SELFHEAL_REVERT_AUTHOR": "A <a@b>"}, "does nothing without SELFHEAL_REVERT_BRANCHES=true"),
+        (
+            {"SELFHEAL_REVERT_AUTHOR": "A", "SELFHEAL_REVERT_BRANCHES": "true"},
+            "SELFHEAL_REVERT_AUTHOR: 'A' is no author",
+        ),
+    ],
+    ids=["an author of nothing", "no author"],
+)
+def test_settings_of_reverts_that_mean_nothing(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], said: str
+) -> None:
+    with pytest.raises(SettingsError, match=re.escape(said)):
+        load(monkeypatch, **environ)
 
 
 def test_the_example_file_documents_every_key_and_no_other() -> None:

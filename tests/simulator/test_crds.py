@@ -40,7 +40,16 @@ NOP_RESOURCE: dict[str, Any] = {
     "metadata": {"name": "nothing"},
     "spec": {"forProvider": {"conditionAfter": [{"conditionType": "Ready", "conditionStatus": "True", "time": "1s"}]}},
 }
-OBJECTS = {o["kind"]: o for o in (APPLICATION, SCALED_OBJECT, NOP_RESOURCE)}
+SCALED_JOB: dict[str, Any] = {
+    "apiVersion": "keda.sh/v1alpha1",
+    "kind": "ScaledJob",
+    "metadata": {"name": "import", "namespace": "default"},
+    "spec": {
+        "jobTargetRef": {"template": {"spec": {"containers": [{"name": "main", "image": "x:1"}]}}},
+        "triggers": [{"type": "cron", "metadata": {"timezone": "UTC", "start": "0 6 * * *", "end": "0 20 * * *"}}],
+    },
+}
+OBJECTS = {o["kind"]: o for o in (APPLICATION, SCALED_OBJECT, SCALED_JOB, NOP_RESOURCE)}
 
 
 def changed(kind: str, *path: str | int, value: Any) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def is_like(mirror: Mirror, sim: Simulator) -> bool:
 
 @pytest.mark.slow
 async def test_five_thousand_pods_are_listed_and_watched() -> None:
-    async with Simulator.virtual(nodes=10, window=200_000) as sim:
+    async with Simulator.virtual(nodes=7, window=200_000) as sim:
         await sim.apply([NAMESPACE, *(web(f"w{i}", PODS_EACH) for i in range(WORKLOADS))])
         await sim.until(lambda: all(sim.ready("Deployment", "shop", f"w{i}") for i in range(WORKLOADS)), 600, every=5)
         begin = time.process_time()

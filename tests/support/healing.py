@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +20,9 @@ from graph.ports import Ports, PortsConfig, open_ports
 from graph.runner import Runner, open_checkpointer
 from server.service import Service, run_service
 from server.settings import Settings
+from tests.support.ledgers import ledger_at
 from tools.executors.actions import RollbackWorkload
+from tools.executors.connections import RemoteConfig
 from tools.guard.verdict import ReasonCode, Refused
 from tools.jsontypes import JsonValue, dig_list, dig_object, dig_str
 from tools.refs import IncidentId, ObjectRef, PlanId
@@ -101,12 +103,20 @@ async def end_of(it: Bench, name: str = "web", *, seconds: int = 400) -> Executi
 
 @contextlib.asynccontextmanager
 async def bench(
-    folder: Path, *, policy: str = AUTO, watch: bool = True, desired: Path | None = None
+    folder: Path,
+    *,
+    policy: str = AUTO,
+    watch: bool = True,
+    desired: Path | None = None,
+    connect: Callable[[Simulator, contextlib.AsyncExitStack], Awaitable[RemoteConfig]] | None = None,
 ) -> AsyncIterator[Bench]:
-    """Start both; the shop's pods are ready when it yields.  `desired` is a folder of what is declared."""
+    """Start both; the shop's pods are ready when it yields.  `desired` is a folder of what is declared.
+
+    `connect` starts other systems beside the cluster, before the service.
+    """
     policy_file = folder / "policy.yaml"
     policy_file.write_text(policy)
-    async with Simulator.virtual() as sim:
+    async with Simulator.virtual() as sim, contextlib.AsyncExitStack() as beside:
         await sim.apply(WEB)
         await sim.until(lambda: sim.ready("Deployment", "shop", "web"), seconds=60)
         settings = Settings.model_validate(
@@ -117,7 +127,9 @@ async def bench(
             kubeconfig=sim.kubeconfig(HEALER),
             policy_file=policy_file,
             desired_state=str(desired) if desired is not None else None,
+            remotes=await connect(sim, beside) if connect is not None else RemoteConfig(),
         )
+        await ledger_at(folder / "state" / "ledger.db")
         async with (
             open_ports(config, clock=sim.clock) as ports,
             open_checkpointer(folder / "state") as checkpointer,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -19,6 +20,7 @@ from tests.cluster.harness.layout import Layout
 from tests.cluster.kube import Kube
 from tests.cluster.service import free_port
 from tests.support.healing import HEALER, WEB
+from tests.support.http import plain
 from tools.jsontypes import JsonObject, JsonValue, dig_int, dig_list, dig_object, dig_str
 
 TOKEN = "test-token-of-more-than-thirty-two-bytes"
@@ -145,10 +147,12 @@ class Healer:
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self._folder = folder
-        self._port = free_port()
+        self._port = 0
+        """Where it listens since its last start."""
         (folder / "policy.yaml").write_text(f'version: 1\nnamespaces:\n  "{namespace}": {{mode: {mode}}}\n')
         self._environment = {k: v for k, v in os.environ.items() if not k.startswith("SELFHEAL_")} | {
-            "SELFHEAL_PORT": str(self._port),
+            "SELFHEAL_PORT": "0",
+            "SELFHEAL_LOG_FORMAT": "json",
             "SELFHEAL_TOKEN": TOKEN,
             "SELFHEAL_KUBECONFIG": str(kubeconfig),
             "SELFHEAL_NAMESPACES": namespace,
@@ -164,9 +168,16 @@ class Healer:
         """Start it; it is ready when this returns."""
         program = Path(sys.executable).with_name("selfheal")
         with (self._folder / "log").open("ab") as log:
+            before = log.tell()
             self._process = await asyncio.create_subprocess_exec(
                 program, "serve", env=self._environment, stdout=log, stderr=log
             )
+
+        async def listens() -> bool:
+            self._port = self._port_since(before)
+            return self._port != 0
+
+        await until(listens, 90)
         await until(self._ready, 60)
 
     async def kill(self) -> None:
@@ -184,7 +195,7 @@ class Healer:
 
     async def get(self, path: str) -> JsonValue:
         """An authenticated GET."""
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with plain() as http:
             url = f"http://127.0.0.1:{self._port}{path}"
             answer = await http.get(url, headers={"Authorization": f"Bearer {TOKEN}"})
             answer.raise_for_status()
@@ -193,7 +204,7 @@ class Healer:
 
     async def post(self, path: str, body: JsonValue) -> JsonValue:
         """An authenticated POST; an answer of 4xx or 5xx raises."""
-        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
+        async with plain(timeout=60) as http:
             url = f"http://127.0.0.1:{self._port}{path}"
             answer = await http.post(url, headers={"Authorization": f"Bearer {TOKEN}"}, json=body)
             answer.raise_for_status()
@@ -213,9 +224,20 @@ class Healer:
         found = await self.incidents()
         return dig_str(found[0], "status") if found else ""
 
-    async def _ready(self) -> bool:
+    def _port_since(self, offset: int) -> int:
+        """The port it says in its log that it listens on; 0 while it says nothing."""
+        self._must_run()
+        with (self._folder / "log").open("rb") as log:
+            log.seek(offset)
+            said = [line for line in log if b"service.listening" in line and line.endswith(b"\n")]
+        return int(json.loads(said[-1])["port"]) if said else 0
+
+    def _must_run(self) -> None:
         assert self._process is not None
         assert self._process.returncode is None, (self._folder / "log").read_text()[-3000:]
+
+    async def _ready(self) -> bool:
+        self._must_run()
         try:
             await self.get("/readyz")
         except httpx.HTTPError:

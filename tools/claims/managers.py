@@ -35,7 +35,7 @@ def by_manager(live: JsonObject, known: Known, already: Collection[Owner]) -> Cl
     """Who wrote fields of the spec, beside those who have shown themselves `already`."""
     for entry in dig_list(live, "metadata", "managedFields"):
         manager = dig_str(entry, "manager")
-        owner = _KNOWN.get(manager, Owner.OPERATOR)
+        owner = owner_of(manager)
         if dig_str(entry, "subresource") or owner in already or _is_harmless(manager, known):
             continue
         spec: JsonObject = {k: v for k, v in dig_object(entry, "fieldsV1").items() if k not in _NOT_SPEC}
@@ -43,6 +43,11 @@ def by_manager(live: JsonObject, known: Known, already: Collection[Owner]) -> Cl
         if fields:
             sentence = f"{manager or 'somebody without a name'} wrote fields of it and may write them again."
             yield Ownership(owner, Effect.UNKNOWN, sentence, Instead(itself(live, "", ""), BY_HAND), fields)
+
+
+def owner_of(manager: str) -> Owner:
+    """Whose field manager this is, by its name; an operator that we do not know for any other."""
+    return _KNOWN.get(manager, Owner.OPERATOR)
 
 
 def _is_harmless(manager: str, known: Known) -> bool:

@@ -31,6 +31,9 @@ FORBIDDEN_SUBRESOURCES: Final = frozenset(
 )
 """No rule can name these: each is a way into a workload, an identity or an object's end that no action needs."""
 
+API_VERSION: Final = re.compile(r"v[1-9][0-9]{0,2}((alpha|beta)[1-9][0-9]{0,2})?")
+"""A version by Kubernetes' own convention; discovery asks about no other."""
+
 _VERBS: Final = frozenset(get_args(Verb))
 _READS: Final = frozenset({"get", "list", "watch"})
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -111,6 +114,9 @@ READ_RULES: Final[tuple[Rule, ...]] = (
     *_reads("apps", "deployments", "replicasets", "statefulsets", "daemonsets", "controllerrevisions"),
     *_reads("batch", "jobs", "cronjobs"),
     *_reads("autoscaling", "horizontalpodautoscalers"),
+    *_reads("autoscaling.k8s.io", "verticalpodautoscalers"),
+    *_reads("keda.sh", "scaledobjects", "scaledjobs"),
+    *_reads("argoproj.io", "applications"),
     *_reads("policy", "poddisruptionbudgets"),
     *_reads("discovery.k8s.io", "endpointslices"),
     *_reads("networking.k8s.io", "networkpolicies"),
@@ -121,7 +127,7 @@ READ_RULES: Final[tuple[Rule, ...]] = (
     Rule("get", "storage.k8s.io", "storageclasses"),
     Rule("list", "storage.k8s.io", "storageclasses"),
 )  # fmt: skip
-"""What the healer reads.  Never Secrets."""
+"""What the healer reads.  Never Secrets.  A group that the cluster does not serve costs nothing to name."""
 
 _ACCESS_REVIEW = Rule("create", SELF_SUBJECT_ACCESS_REVIEW.group, SELF_SUBJECT_ACCESS_REVIEW.plural)
 
@@ -136,6 +142,8 @@ class AllowList:
     def __init__(self, rules: Iterable[Rule], denied_namespaces: Iterable[str] = frozenset()) -> None:
         """Index the rules; later changes to the iterables have no effect."""
         self._denied = frozenset(denied_namespaces)
+        rules = tuple(rules)
+        self._groups = frozenset(rule.group for rule in rules if rule.group)
         self._rules: dict[tuple[str, str, str, str], list[Rule]] = {}
         for rule in (*rules, _ACCESS_REVIEW):
             self._rules.setdefault((rule.verb, rule.group, rule.resource, rule.subresource), []).append(rule)
@@ -189,13 +197,23 @@ class AllowList:
 
         `path` and `query` are as they stand on the wire, percent-encoding included.
         """
-        if method == "GET" and path in NON_RESOURCE_PATHS and not query:
+        if method == "GET" and not query and (path in NON_RESOURCE_PATHS or self._is_discovery(path)):
             return "get"
         call = read_call(method, path, query)
         if call is None:
             raise NotAllowed(f"the transport allow-list refused {method} {path!r}: not a plain Kubernetes API call")
         self.check_call(call)
         return call.verb
+
+    def _is_discovery(self, path: str) -> bool:
+        """Whether `path` asks what a group that some rule names serves: names and shapes, and no object."""
+        match path.split("/"):
+            case ["", "apis", group]:
+                return group in self._groups
+            case ["", "apis", group, version]:
+                return group in self._groups and API_VERSION.fullmatch(version) is not None
+            case _:
+                return False
 
     def _is_protected(self, call: ApiCall) -> bool:
         return (call.namespace or "") in self._denied or (

@@ -320,6 +320,12 @@ class Cluster:
         groups = dig_list(parse_object(answer.body, "GET /apis"), "groups")
         return frozenset(name for group in groups if (name := dig_str(group, "name")))
 
+    async def discover(self, group: str, version: str = "") -> JsonObject:
+        """What the cluster says of an API group, or of the resources in a version of it; NotFound for none."""
+        path = f"/apis/{_segment(group)}" + (f"/{_segment(version)}" if version else "")
+        answer = await self._transport.exchange("GET", path)
+        return parse_object(answer.body, f"GET {path}")
+
     async def is_ready(self) -> bool:
         """Whether the server calls itself ready.  Raises Unreachable or Denied when it does not answer us."""
         try:
@@ -352,7 +358,7 @@ def _query(pairs: Query) -> str:
 def _typed(resource: Resource, item: JsonValue) -> JsonObject:
     if not isinstance(item, dict):
         raise Undecodable(f"list of {resource.plural}: an item is no object; check what answers at that address")
-    return {"apiVersion": resource.api_version, "kind": resource.kind} | item
+    return {"apiVersion": resource.api_version, "kind": resource.manifest_kind} | item
 
 
 def _write_path(request: WriteRequest) -> str:

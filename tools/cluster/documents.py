@@ -4,6 +4,8 @@ Each object is its metadata and its manifest as JSON, without `managedFields` an
 their fields matters is only known when something fails, so all of them are kept.  They are few beside pods; a manifest
 above `KEPT_BYTES` is kept by its digest alone (`is_cut`).
 
+Kinds that are not Kubernetes' own (`CUSTOM`, `document_of`) are the same, where the cluster serves them.
+
 Neighbours: `mirror` holds them, `tools.journal` remembers their versions, `graph.signals` judges them.  Controllers and
 pods, of which there are thousands, are small structs (`workloads`, `pods`).
 """
@@ -11,12 +13,14 @@ pods, of which there are thousands, are small structs (`workloads`, `pods`).
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from typing import ClassVar, Final, TypeVar, cast
 
 import msgspec
 from msgspec import field
 
 from tools.cluster.resources import (
+    APPLICATION,
     CONFIG_MAP,
     ENDPOINT_SLICE,
     HPA,
@@ -27,6 +31,8 @@ from tools.cluster.resources import (
     QUOTA,
     ROLE,
     ROLE_BINDING,
+    SCALED_JOB,
+    SCALED_OBJECT,
     SERVICE,
     SERVICE_ACCOUNT,
     Resource,
@@ -156,6 +162,30 @@ class ServiceAccount(Document, frozen=True, gc=False):
     resource = SERVICE_ACCOUNT
 
 
+class ScaledObject(Document, frozen=True, gc=False):
+    """KEDA's autoscaler of a workload, of which it makes a HorizontalPodAutoscaler."""
+
+    kind = SCALED_OBJECT.kind
+    api_version = SCALED_OBJECT.api_version
+    resource = SCALED_OBJECT
+
+
+class ScaledJob(Document, frozen=True, gc=False):
+    """KEDA's maker of Jobs."""
+
+    kind = SCALED_JOB.kind
+    api_version = SCALED_JOB.api_version
+    resource = SCALED_JOB
+
+
+class Application(Document, frozen=True, gc=False):
+    """What Argo CD delivers."""
+
+    kind = APPLICATION.kind
+    api_version = APPLICATION.api_version
+    resource = APPLICATION
+
+
 DOCUMENTS: Final[tuple[type[Document], ...]] = (
     ConfigMap,
     Service,
@@ -170,10 +200,28 @@ DOCUMENTS: Final[tuple[type[Document], ...]] = (
     RoleBinding,
     ServiceAccount,
 )
-"""Every kind that is looked at whole."""
+"""Every kind of Kubernetes itself that is looked at whole."""
+
+CUSTOM: Final[tuple[type[Document], ...]] = (ScaledObject, ScaledJob, Application)
+"""Kinds of other people's definitions that are looked at whole where the cluster serves them (`discovery`)."""
+
+WIRED: Final[tuple[type[Document], ...]] = (*DOCUMENTS, ScaledObject, ScaledJob)
+"""What workloads are wired to or people declare; a kind that is not served has no objects."""
 
 D = TypeVar("D", bound=Document)
+_KNOWN_KINDS: Final = {struct.resource: struct for struct in (*DOCUMENTS, *CUSTOM)}
 _HEADS: Final = frozenset({"apiVersion", "kind", "metadata", "status"})
+
+
+@cache
+def document_of(resource: Resource) -> type[Document]:
+    """The struct of a kind that is kept whole; of one that only the cluster knows it is made here, once."""
+    known = _KNOWN_KINDS.get(resource)
+    if known is not None:
+        return known
+    names = {"kind": resource.kind, "api_version": resource.api_version, "resource": resource}
+    made = msgspec.defstruct(resource.kind, [], bases=(Document,), namespace=names, frozen=True, gc=False)
+    return cast("type[Document]", made)
 
 
 def content_of(body: JsonObject) -> str:
@@ -195,7 +243,7 @@ def decode_document(raw: bytes | msgspec.Raw, struct: type[D]) -> D:
         metadata = {}
     content = content_of(body)
     meta = as_struct(msgspec.json.encode(metadata), ObjectMeta)
-    head: JsonObject = {"apiVersion": struct.api_version, "kind": struct.kind}
+    head: JsonObject = {"apiVersion": struct.api_version, "kind": struct.resource.manifest_kind}
     is_cut = len(bytes(raw)) > KEPT_BYTES
     kept = {**head, "metadata": metadata} if is_cut else {**body, **head}
     at, by = last_write(writes)

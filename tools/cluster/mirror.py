@@ -2,11 +2,12 @@
 
 The rule: an answer is what the server last told us, and the mirror says how old that is (`view_age`) and what it cannot
 see (`unavailable`); "nothing is wrong" is worth nothing without both.  Kinds that only help to find a cause are told
-apart (`blind_spots`): whoever may not list roles can still say whether a workload is well.  A reflector that dies of a
-defect is started again, logged and counted.
+apart (`blind_spots`): whoever may not list roles can still say whether a workload is well.  Kinds of other people's
+definitions are watched where they are served, and their absence is no fault.  A reflector that dies of a defect is
+started again, logged and counted.
 
-Neighbours: `reflector` does the work; `owners` asks `find`; the watcher reads a `subscribe`, the verifier waits on
-`changed`.
+Neighbours: `reflector` does the work; `watched` and `discovery` say of what; `owners` asks `find`; the watcher reads a
+`subscribe`, the verifier waits on `changed`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
@@ -21,15 +23,14 @@ import structlog
 
 from tools.clock import Clock
 from tools.cluster.client import Cluster
-from tools.cluster.documents import DOCUMENTS, Document
+from tools.cluster.discovery import Discovery, Finder, Kinds, well_known
+from tools.cluster.documents import Document
 from tools.cluster.objects import (
     ClusterEvent,
     Controller,
-    CronJob,
     DaemonSet,
     Deployment,
     Job,
-    Namespace,
     Node,
     Pod,
     ReplicaSet,
@@ -38,50 +39,27 @@ from tools.cluster.objects import (
     decoder_of,
 )
 from tools.cluster.reflector import Reflector, Tuning, Unavailable
-from tools.cluster.resources import (
-    CRON_JOB,
-    DAEMON_SET,
-    DEPLOYMENT,
-    EVENT,
-    JOB,
-    NAMESPACE,
-    NODE,
-    POD,
-    REPLICA_SET,
-    STATEFUL_SET,
-    Resource,
-)
+from tools.cluster.resources import EVENT, Resource, qualified
 from tools.cluster.store import owner_uids
 from tools.cluster.structs import KubeObject, Reference
 from tools.cluster.subscription import AnyDelta, Subscription
+from tools.cluster.watched import CONTROLLERS, WATCHED, WHOLE, is_vital, unseen
 
 T = TypeVar("T", bound=KubeObject)
 D = TypeVar("D", bound=Document)
 
 _log = structlog.get_logger(__name__)
 _RESTART_PAUSE: Final = timedelta(seconds=1)
+PATIENCE: Final = 10
+"""How many times as long to wait before an optional kind that could not be seen is tried again."""
 _NEVER: Final = datetime(1, 1, 1, tzinfo=UTC)
-
-WATCHED: Final[tuple[tuple[Resource, type[KubeObject]], ...]] = (
-    (POD, Pod),
-    (EVENT, ClusterEvent),
-    (NODE, Node),
-    (NAMESPACE, Namespace),
-    (DEPLOYMENT, Deployment),
-    (REPLICA_SET, ReplicaSet),
-    (STATEFUL_SET, StatefulSet),
-    (DAEMON_SET, DaemonSet),
-    (JOB, Job),
-    (CRON_JOB, CronJob),
-    *((struct.resource, struct) for struct in DOCUMENTS),
-)
-"""What is mirrored.  Everything else is read live when an incident needs it."""
 
 
 class Mirror:
     """Start it, wait for `synced`, ask.  Stop it before the cluster is closed.
 
     `namespaces` empty means the whole cluster; otherwise each namespaced resource is watched in each of them.
+    `finders` name the kinds that are watched where the cluster serves them (`optional`).
     """
 
     def __init__(
@@ -92,11 +70,16 @@ class Mirror:
         namespaces: Sequence[str] = (),
         tuning: Tuning | None = None,
         watched: Sequence[tuple[Resource, type[KubeObject]]] = WATCHED,
+        finders: Sequence[Finder] = (well_known,),
     ) -> None:
         """Make the reflectors; nothing is sent before `start`."""
         self._cluster = cluster
         self._clock = clock
+        self._namespaces = namespaces
         self._tuning = tuning or Tuning()
+        self._optional: dict[type[Document], list[asyncio.Task[None]]] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+        self.discovery = Discovery(cluster, clock, finders, self._watch_these)
         self._reflectors: dict[type[KubeObject], list[Reflector[KubeObject]]] = {
             struct: [self._reflector(resource, struct, scope) for scope in _scopes(resource, namespaces)]
             for resource, struct in watched
@@ -107,7 +90,11 @@ class Mirror:
         self._changed = asyncio.Event()
         self.restarts = 0
 
-    def _reflector(self, resource: Resource, struct: type[KubeObject], scope: str | None) -> Reflector[KubeObject]:
+    def _reflector(
+        self, resource: Resource, struct: type[KubeObject], scope: str | None, *, optional: bool = False
+    ) -> Reflector[KubeObject]:
+        low, high = self._tuning.unavailable_retry
+        patient = replace(self._tuning, unavailable_retry=(PATIENCE * low, PATIENCE * high))
         return Reflector(
             self._cluster,
             resource,
@@ -116,7 +103,8 @@ class Mirror:
             namespace=scope,
             on_delta=self._publish,
             points_at=_regarding if struct is ClusterEvent else owner_uids,
-            tuning=self._tuning,
+            tuning=patient if optional else self._tuning,
+            is_optional=optional,
         )
 
     @property
@@ -126,15 +114,15 @@ class Mirror:
 
     async def start(self) -> None:
         """Begin to list and watch, in the background.  Must be called once."""
-        self._tasks = [
-            asyncio.create_task(self._supervise(reflector), name=f"reflector-{reflector.resource.plural}")
-            for reflector in self.reflectors
-        ]
+        self._tasks = [self._follow(reflector) for reflector in self.reflectors]
+        self._tasks.append(asyncio.create_task(self._discover(), name="discovery"))
         await asyncio.sleep(0)
 
     async def stop(self) -> None:
         """End all background work and all subscriptions.  What was learnt can still be read.  Safe to repeat."""
-        tasks, self._tasks = self._tasks, []
+        tasks, self._tasks = [*self._tasks, *self._leaving], []
+        for following in self._optional.values():
+            tasks += following
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -145,10 +133,62 @@ class Mirror:
         """Wait until each source is complete or known to be unavailable; False when `timeout` passes first."""
 
         async def settled() -> None:
+            await self.discovery.looked.wait()
             for reflector in self.reflectors:
                 await reflector.settled.wait()
 
         return await self._within(settled(), timeout)
+
+    def _follow(self, reflector: Reflector[KubeObject]) -> asyncio.Task[None]:
+        return asyncio.create_task(self._supervise(reflector), name=f"reflector-{reflector.resource.plural}")
+
+    async def _discover(self) -> None:
+        while True:
+            try:
+                await self.discovery.run()
+            except Exception:  # noqa: BLE001 - as in `_supervise`
+                self.restarts += 1
+                _log.exception("discovery_died")
+            else:
+                return
+            await self._clock.sleep(_RESTART_PAUSE)
+
+    # Kinds that may not be there
+
+    @property
+    def optional(self) -> tuple[type[Document], ...]:
+        """The kinds of other people's definitions that are watched now."""
+        return tuple(self._optional)
+
+    def watch_also(self, struct: type[Document]) -> None:
+        """Begin to watch one more kind, whose absence is no fault.  Safe to repeat; before: started, not stopped."""
+        if struct in self._reflectors:
+            return
+        group = [
+            self._reflector(struct.resource, struct, scope, optional=True)
+            for scope in _scopes(struct.resource, self._namespaces)
+        ]
+        self._reflectors[struct] = group
+        self._optional[struct] = [self._follow(reflector) for reflector in group]
+
+    def watch_no_more(self, struct: type[Document]) -> None:
+        """End that watch; what it showed is told as gone.  Nothing happens for a kind that is always watched."""
+        if struct not in self._optional:
+            return
+        for task in self._optional.pop(struct):
+            task.cancel()
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+        for reflector in self._reflectors.pop(struct):
+            for item in reflector.store:
+                self._publish(AnyDelta("gone", item, item, self._clock.now()))
+
+    def _watch_these(self, kinds: Kinds) -> None:
+        for struct in self.optional:
+            if struct not in kinds:
+                self.watch_no_more(struct)
+        for struct in kinds:
+            self.watch_also(struct)
 
     async def _supervise(self, reflector: Reflector[KubeObject]) -> None:
         while True:
@@ -193,7 +233,7 @@ class Mirror:
 
     def controller(self, kind: str, namespace: str | None, name: str) -> Controller | None:
         """One object that makes pods, ReplicaSet, Job and CronJob too; None for any other kind."""
-        struct = _CONTROLLERS.get(kind)
+        struct = CONTROLLERS.get(kind)
         found = None if struct is None else self._named(struct, namespace or "", name)
         return found if isinstance(found, Controller) else None
 
@@ -221,7 +261,7 @@ class Mirror:
 
     def document(self, kind: str, namespace: str, name: str) -> Document | None:
         """One object that is kept whole; None for any other kind too."""
-        struct = _DOCUMENTS.get(kind)
+        struct = WHOLE.get(kind) or next((s for s in self._optional if s.kind == kind), None)
         return None if struct is None else self._named(struct, namespace, name)
 
     def documents(self, struct: type[D], namespace: str | None = None) -> list[D]:
@@ -234,9 +274,13 @@ class Mirror:
         return struct is not None and all(reflector.synced.is_set() for reflector in self._reflectors[struct])
 
     def find(self, ref: Reference) -> KubeObject | None:
-        """The object of that kind and uid, or of that kind and name when the reference has no uid."""
+        """The object of that kind and uid, or of that kind and name when the reference has no uid.
+
+        A kind that is known only at run time may be named as in manifests, in any of its versions.
+        """
         for struct, group in self._reflectors.items():
-            if (struct.kind, struct.api_version) == (ref.kind, ref.api_version):
+            is_custom = struct.kind == qualified(ref.kind, ref.group)
+            if is_custom or (struct.kind, struct.api_version) == (ref.kind, ref.api_version):
                 for reflector in group:
                     store = reflector.store
                     found = store.by_uid(ref.uid) if ref.uid else store.by_name(ref.namespace, ref.name)
@@ -249,18 +293,20 @@ class Mirror:
     def view_age(self) -> float:
         """Seconds since the stalest source that verification needs told us anything; infinity while one never did.
 
-        A quiet source speaks about once a minute, by bookmark.
+        A quiet source speaks about once a minute, by bookmark.  Not so Events, of which a real server sends none
+        (measured on 1.34: a namespace in which nothing is said is silent for good); they are hints, and do not count.
         """
-        seen = [r.age() for r in self.reflectors if _is_vital(r) and not isinstance(r.state, Unavailable)]
+        counted = [r for r in self.reflectors if is_vital(r) and r.resource is not EVENT]
+        seen = [r.age() for r in counted if not isinstance(r.state, Unavailable)]
         return max(seen, default=float("inf"))
 
     def unavailable(self) -> list[str]:
         """The sources that verification needs and we cannot see, each with the reason, for people."""
-        return [_unseen(r) for r in self.reflectors if _is_vital(r) and isinstance(r.state, Unavailable)]
+        return [text for r in self.reflectors if is_vital(r) and (text := unseen(r))]
 
     def blind_spots(self) -> list[str]:
         """The other sources that we cannot see: a cause may lie there, health does not."""
-        return [_unseen(r) for r in self.reflectors if not _is_vital(r) and isinstance(r.state, Unavailable)]
+        return [text for r in self.reflectors if not is_vital(r) and (text := unseen(r))]
 
     # Who is told
 
@@ -323,26 +369,6 @@ class Mirror:
     def _pointing(self, struct: type[T], uid: str) -> list[T]:
         groups = self._reflectors.get(struct, ())
         return [item for r in groups for item in r.store.pointing_at(uid) if isinstance(item, struct)]
-
-
-_CONTROLLERS: Final[dict[str, type[KubeObject]]] = {
-    struct.kind: struct for struct in (Deployment, ReplicaSet, StatefulSet, DaemonSet, Job, CronJob)
-}
-
-
-_DOCUMENTS: Final[dict[str, type[Document]]] = {struct.kind: struct for struct in DOCUMENTS}
-_FOR_CAUSES: Final = frozenset((NAMESPACE, *(struct.resource for struct in DOCUMENTS)))
-"""Seen to find causes; whether a workload is well can be said without."""
-
-
-def _is_vital(reflector: Reflector[KubeObject]) -> bool:
-    return reflector.resource not in _FOR_CAUSES
-
-
-def _unseen(reflector: Reflector[KubeObject]) -> str:
-    reason = reflector.state.reason if isinstance(reflector.state, Unavailable) else ""
-    where = f" in {reflector.namespace}" if reflector.namespace else ""
-    return f"{reflector.resource.plural}{where}: {reason}"
 
 
 async def _sleep(clock: Clock, delay: timedelta) -> None:

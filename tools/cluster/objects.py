@@ -16,7 +16,7 @@ from typing import Final, Generic, TypeAlias, TypeVar, cast
 import msgspec
 from msgspec import field
 
-from tools.cluster.documents import DOCUMENTS, Document, decode_document
+from tools.cluster.documents import CUSTOM, DOCUMENTS, Document, decode_document
 from tools.cluster.pods import (
     Container,
     ContainerPort,
@@ -261,7 +261,7 @@ STRUCTS: Final[_Structs] = {
     POD: Pod,
     NODE: Node,
     NAMESPACE: Namespace,
-    **{struct.resource: struct for struct in DOCUMENTS},
+    **{struct.resource: struct for struct in (*DOCUMENTS, *CUSTOM)},
     EVENT: ClusterEvent,
     CORE_EVENT: ClusterEvent,
     DEPLOYMENT: Deployment,

@@ -107,12 +107,15 @@ class Root:
     chain: OwnerChain
 
 
-async def find_root(ref: ObjectRef, mirror: Mirror, cluster: Cluster) -> Root:
+async def find_root(
+    ref: ObjectRef, mirror: Mirror, cluster: Cluster, *, find: Callable[[str], Resource | None] = KNOWN.get
+) -> Root:
     """The topmost owner of the object that `ref` names, from the mirror and, where that is silent, from the server.
 
-    Raises NotFound when the object does not exist or is of a kind we do not read; what `Cluster.get` raises otherwise.
+    `find` gives the resource of a kind.  Raises NotFound when the object does not exist or is of a kind we do not read;
+    what `Cluster.get` raises otherwise.
     """
-    resource = KNOWN.get(ref.kind)
+    resource = find(ref.kind)
     if resource is None:
         raise NotFound(f"{ref}: a kind that is not looked after; name one of {', '.join(sorted(KNOWN))}")
     wanted = Reference(ref.kind, ref.namespace or "", ref.name, "", resource.api_version)

@@ -184,6 +184,7 @@ class PodSpec(Wire, frozen=True, gc=False):
     restart_policy: Lax[str] = "Always"
     node_selector: Lax[dict[str, str]] = field(default_factory=dict[str, str])
     priority_class_name: Lax[str] = ""
+    priority: Lax[int] = 0
     service_account_name: Lax[str] = ""
     dns_policy: Lax[str] = ""
     termination_grace_period_seconds: Lax[int] = 30

@@ -75,6 +75,8 @@ class Unavailable:
     """We may not, or cannot, see this resource.  What the store holds is from before; that it is empty says nothing."""
 
     reason: str
+    is_served: bool = True
+    """False when the server says that it has no such kind."""
 
 
 State = Starting | Synced | Unavailable
@@ -135,6 +137,8 @@ class Reflector(Generic[T]):
     on_delta: Callable[[Delta[T]], object] = _ignore
     points_at: Callable[[T], Iterable[str]] = owner_uids
     tuning: Tuning = field(default_factory=Tuning)
+    is_optional: bool = False
+    """Whether it is no fault that the cluster does not serve or show it."""
     rng: random.Random = field(default_factory=random.Random)
 
     store: Store[T] = field(init=False)
@@ -184,7 +188,7 @@ class Reflector(Generic[T]):
         match error:
             case Denied() | NotFound() | NotAllowed():
                 self._version = ""
-                self._cannot_see(str(error))
+                self._cannot_see(Unavailable(str(error), is_served=not isinstance(error, NotFound)))
                 return self._seconds(*self.tuning.unavailable_retry)
             case Expired() | Undecodable():
                 self._version = ""
@@ -227,10 +231,11 @@ class Reflector(Generic[T]):
         widest = self.tuning.backoff_first.total_seconds() * 2.0**doublings
         return self._seconds(0, min(self.tuning.backoff_cap.total_seconds(), widest))
 
-    def _cannot_see(self, reason: str) -> None:
+    def _cannot_see(self, state: Unavailable) -> None:
         if not isinstance(self.state, Unavailable):
-            _log.error("reflector_unavailable", resource=self.resource.plural, namespace=self.namespace, error=reason)
-        self.state = Unavailable(reason)
+            say = _log.info if self.is_optional else _log.error
+            say("reflector_unavailable", resource=self.resource.plural, namespace=self.namespace, error=state.reason)
+        self.state = state
         self.synced.clear()
         self.settled.set()
 

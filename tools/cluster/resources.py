@@ -24,7 +24,10 @@ PatchType = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One kind as the API names it: `group` is "" for core; `plural` is the path segment."""
+    """One kind as the API names it: `group` is "" for core; `plural` is the path segment.
+
+    `kind` is what references call it: the manifest's, or for a kind that is known only at run time `qualified`.
+    """
 
     group: str
     version: str
@@ -36,6 +39,11 @@ class Resource:
     def api_version(self) -> str:
         """As written in a manifest: `v1`, `apps/v1`."""
         return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def manifest_kind(self) -> str:
+        """As written in a manifest: the kind without the group that qualifies it (`qualified`)."""
+        return self.kind.partition(".")[0]
 
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
         """The URL path of the collection, the object or its subresource; segments are percent-encoded.
@@ -73,6 +81,11 @@ class WriteRequest:
     field_manager: str = "selfheal"
 
 
+def qualified(kind: str, group: str) -> str:
+    """The name of a kind that is known only at run time: `Bucket.storage.example.org`.  No kind has a dot itself."""
+    return f"{kind}.{group}"
+
+
 POD = Resource("", "v1", "pods", "Pod")
 NODE = Resource("", "v1", "nodes", "Node", namespaced=False)
 NAMESPACE = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
@@ -99,6 +112,10 @@ ROLE = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role")
 ROLE_BINDING = Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
 STORAGE_CLASS = Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False)
 ENDPOINT_SLICE = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
+SCALED_OBJECT = Resource("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject")
+SCALED_JOB = Resource("keda.sh", "v1alpha1", "scaledjobs", "ScaledJob")
+APPLICATION = Resource("argoproj.io", "v1alpha1", "applications", "Application")
+VPA = Resource("autoscaling.k8s.io", "v1", "verticalpodautoscalers", "VerticalPodAutoscaler")
 SELF_SUBJECT_ACCESS_REVIEW = Resource(
     "authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", namespaced=False
 )
@@ -108,7 +125,7 @@ KNOWN: dict[str, Resource] = {
     for r in (
         POD, NODE, NAMESPACE, SERVICE, CONFIG_MAP, PVC, QUOTA, DEPLOYMENT, REPLICA_SET, STATEFUL_SET, DAEMON_SET,
         CONTROLLER_REVISION, JOB, CRON_JOB, HPA, PDB, ENDPOINT_SLICE, LIMIT_RANGE, SERVICE_ACCOUNT, NETWORK_POLICY,
-        ROLE, ROLE_BINDING, PERSISTENT_VOLUME, STORAGE_CLASS,
+        ROLE, ROLE_BINDING, PERSISTENT_VOLUME, STORAGE_CLASS, SCALED_OBJECT, SCALED_JOB, APPLICATION,
     )
 }  # fmt: skip
 """By kind, for object references that come in without a group; kinds that exist in two groups (Event) are left out."""

@@ -12,13 +12,17 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, TypeAdapter
 
 from tools.executors.base import Action
+from tools.executors.models.argocd import ArgocdAction
 from tools.executors.models.arguments import ContainerName, Name, Namespace, Quantity, RollingKind, ScalableKind
 from tools.executors.models.autoscaling import SetHpaBounds
 from tools.executors.models.batch import BatchAction
+from tools.executors.models.crossplane import CrossplaneAction
 from tools.executors.models.edit import SetService, WorkloadEdit
+from tools.executors.models.keda import KedaAction
 from tools.executors.models.node import NodeAction
 from tools.executors.models.objects import RemoveObject, RestoreObject, RevertFields
 from tools.executors.models.rollout import ResumeRollout
+from tools.executors.models.script import RunScript
 from tools.executors.models.storage import StorageAction
 from tools.refs import ObjectRef
 
@@ -124,11 +128,15 @@ AnyAction: TypeAlias = Annotated[
     | BatchAction
     | StorageAction
     | SetHpaBounds
+    | KedaAction
     | WorkloadEdit
     | SetService
     | RevertFields
     | RestoreObject
-    | RemoveObject,
+    | RemoveObject
+    | CrossplaneAction
+    | ArgocdAction
+    | RunScript,
     Field(discriminator="action"),
 ]
 ACTIONS: TypeAdapter[AnyAction] = TypeAdapter(AnyAction)

@@ -18,7 +18,8 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from tools.cluster.resources import Resource, Verb, WriteRequest
+from tools.cluster.resources import Resource, Verb
+from tools.executors.calls import Call
 from tools.guard.verdict import Refused
 from tools.jsontypes import JsonObject, digest
 from tools.refs import ActionId, IncidentId, ObjectRef
@@ -161,9 +162,20 @@ class Executor(ABC, Generic[A]):
     """Whether it writes the replica count, which an autoscaler may own."""
     waits_for_rollout: ClassVar[bool] = True
     """Whether a rollout under way stands against it.  False for what only clears away a pod that has failed."""
+    asks_by_annotation: ClassVar[bool] = False
+    """Whether all it writes is an annotation by which a controller is asked for something.  Who keeps the object as
+    declared keeps such a note only where he wrote it himself."""
     creates: ClassVar[bool] = False
     """Whether the target is to be made: `Situation.live` is empty while it is not there, and the precondition refuses
     one that is."""
+
+    def said(self) -> str:
+        """The description, with what this installation adds to it."""
+        return self.description
+
+    def kinds(self) -> frozenset[str]:
+        """Kinds of the objects it is about; empty when it may be any."""
+        return frozenset(right.resource.kind for right in self.permissions)
 
     @abstractmethod
     async def read(self, action: A, cluster: Reader) -> Situation:
@@ -173,12 +185,23 @@ class Executor(ABC, Generic[A]):
         """The situation with what this plan did before, oldest first; pure.  Only a step that completes another."""
         return situation
 
+    def foresee(self, action: A, situation: Situation, ahead: Sequence[Action]) -> Situation:  # noqa: ARG002
+        """The situation that earlier steps of this plan are to bring about, which are not carried out yet; pure.
+
+        Only a step that another one makes possible; then `is_early` is true of what comes out here.
+        """
+        return situation
+
+    def is_early(self, action: A, situation: Situation) -> bool:  # noqa: ARG002 - for overriding
+        """Whether it is merely foreseen that the action makes sense: it can be judged, and is not sent.  Pure."""
+        return False
+
     @abstractmethod
     def precondition(self, action: A, situation: Situation) -> Refused | None:
         """None when the action makes sense in this situation; pure."""
 
     @abstractmethod
-    def request(self, action: A, situation: Situation, mark: Mark) -> WriteRequest:
+    def request(self, action: A, situation: Situation, mark: Mark) -> Call:
         """The one API call, with uid and resourceVersion of `situation.live` as its preconditions; pure.
 
         Before: `precondition` gave None for the same situation.
@@ -191,6 +214,10 @@ class Executor(ABC, Generic[A]):
     @abstractmethod
     def was_applied(self, action: A, before: Situation, now: JsonObject | None, mark: Mark) -> Applied:
         """Read-back after a crash or a lost answer; `now` is the target as it stands, None when it is gone; pure."""
+
+    def rights(self, action: A) -> Sequence[Permission]:
+        """What our identity must hold for this very order; overridden where the kind is known only at run time."""
+        return [right for right in self.permissions if right.resource.kind == action.target.kind]
 
     def fields(self, action: A, situation: Situation) -> tuple[str, ...]:  # noqa: ARG002 - for overriding
         """Exact JSON pointers of what this very request may change; within `declared_fields`."""
@@ -207,6 +234,10 @@ class Executor(ABC, Generic[A]):
     def subject(self, action: A, situation: Situation) -> JsonObject:  # noqa: ARG002 - for overriding
         """The manifest by which the guard tells owner, mode and protection: the live one, or the one to be made."""
         return situation.live
+
+    def reaches(self, action: A, situation: Situation) -> frozenset[str]:  # noqa: ARG002 - for overriding
+        """Namespaces beside the target's own in which something changes; what the policy says of them counts too."""
+        return frozenset()
 
     def is_stopped_by_rollout(self, action: A) -> bool:  # noqa: ARG002 - for overriding
         """Whether a rollout of the owner stands against this very action."""

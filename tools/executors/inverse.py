@@ -6,7 +6,7 @@ was there; undoing is a compare-and-swap of all of them at once.  It is plain da
 `kind`; a record without a tag is of an earlier program and about fields.
 
 Neighbours: `tools.guard.door` records it with the intent and applies it; `compare` says what "the same" means; `lives`
-is the same for objects that were made or deleted.
+is the same for objects that were made or deleted, `remote` for calls to other systems.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tools.executors.base import Mark
 from tools.executors.compare import same
 from tools.executors.lives import Created, Removed
 from tools.executors.patch import find, is_comparable, json_patch, operation, sign, tested
+from tools.executors.remote import RemoteInverse
 from tools.jsontypes import JsonObject, JsonValue, dig_str
 from tools.refs import ObjectRef
 
@@ -98,7 +99,10 @@ def _tag(value: object) -> str:
 
 
 AnyInverse: TypeAlias = Annotated[
-    Annotated[Inverse, Tag("fields")] | Annotated[Created, Tag("created")] | Annotated[Removed, Tag("removed")],
+    Annotated[Inverse, Tag("fields")]
+    | Annotated[Created, Tag("created")]
+    | Annotated[Removed, Tag("removed")]
+    | Annotated[RemoteInverse, Tag("remote")],
     Discriminator(_tag),
 ]
 INVERSES: Final[TypeAdapter[AnyInverse]] = TypeAdapter(AnyInverse)

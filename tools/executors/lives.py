@@ -13,11 +13,19 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tools.cluster.resources import Resource, WriteRequest
+from tools.cluster.resources import JOB, Resource, WriteRequest
 from tools.executors.base import Mark
-from tools.executors.whole import blank, create, delete, is_deleting, maker_of, without_assigned
+from tools.executors.whole import (
+    blank,
+    create,
+    delete,
+    is_deleting,
+    maker_of,
+    without_assigned,
+    without_job_identity,
+)
 from tools.guard.diff import diff
-from tools.jsontypes import JsonObject, dig_list, dig_str
+from tools.jsontypes import JsonObject, dig_list, dig_object, dig_str
 from tools.refs import ActionId, ObjectRef
 
 MANAGER: Final = "selfheal-undo"
@@ -80,6 +88,9 @@ def created(target: ObjectRef, maker: ActionId, field_manager: str, result: Json
 
 
 def removed(target: ObjectRef, live: JsonObject, resource: Resource) -> Removed:
-    """The way back from deleting `live`."""
+    """The way back from deleting `live`.  A Job comes back suspended: taking something back never begins work."""
     manifest: JsonObject = {**blank(live), "apiVersion": resource.api_version, "kind": resource.kind}
+    if resource == JOB:
+        manifest = without_job_identity(manifest)
+        manifest["spec"] = {**dig_object(manifest, "spec"), "suspend": True}
     return Removed(target=target, uid=dig_str(live, "metadata", "uid"), manifest=manifest)

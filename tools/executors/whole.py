@@ -18,6 +18,9 @@ from tools.jsontypes import JsonObject, JsonValue, dig_object, dig_str
 MADE_BY: Final = "selfheal.dev/made-by"
 """The action that made this life of the object.  Later actions on it leave their own marks beside it."""
 
+MARKS: Final = frozenset({ACTION_ID, INCIDENT_ID, MADE_BY})
+"""All that we write ourselves under our prefix; what else stands there (`selfheal.dev/mode`) is people's."""
+
 WHOLE: Final = ""
 """The pointer to a whole object: what the maker of one declares, since all of it is new."""
 

@@ -1,9 +1,9 @@
-"""What became of one of our writes, and what takes it back: the three kinds of inverse under one set of questions.
+"""What became of one of our writes, and what takes it back: the kinds of inverse under one set of questions.
 
 The rule: only `OURS` is taken back.  Whatever cannot be shown to be as we left it is somebody else's by now.
 
-Neighbours: `executors.inverse` and `executors.lives` hold the facts, `undo` asks these questions and makes the call.
-All of it is pure.
+Neighbours: `executors.inverse`, `executors.lives` and `executors.remote` hold the facts, `undo` asks these questions
+and makes the call.  All of it is pure.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tools.executors.base import Mark
 from tools.executors.inverse import AnyInverse, Inverse
 from tools.executors.kubernetes.common import mark_of
 from tools.executors.lives import Created, Removed
+from tools.executors.remote import RemoteInverse, Stands
 from tools.executors.whole import is_deleting, maker_of
 from tools.guard.diff import diff, outside, redacted
 from tools.guard.intents import uid_of
@@ -40,9 +41,11 @@ class Standing(StrEnum):
 
 
 Finding: TypeAlias = Standing | Refused | Again
+InCluster: TypeAlias = Inverse | Created | Removed
+"""The inverses that are writes to the API server."""
 
 
-def find_out(inverse: AnyInverse, live: JsonObject, undo_id: ActionId) -> Finding:
+def find_out(inverse: InCluster, live: JsonObject, undo_id: ActionId) -> Finding:
     """What stands of the write; `live` is empty when the object is not there."""
     match inverse:
         case Inverse():
@@ -55,7 +58,7 @@ def find_out(inverse: AnyInverse, live: JsonObject, undo_id: ActionId) -> Findin
             assert_never(inverse)
 
 
-def request_of(inverse: AnyInverse, resource: Resource, live: JsonObject, mark: Mark) -> WriteRequest:
+def request_of(inverse: InCluster, resource: Resource, live: JsonObject, mark: Mark) -> WriteRequest:
     """The one call that takes it back.  Before: `find_out` said OURS for the same `live`."""
     match inverse:
         case Inverse():
@@ -68,7 +71,7 @@ def request_of(inverse: AnyInverse, resource: Resource, live: JsonObject, mark: 
             assert_never(inverse)
 
 
-def beyond(inverse: AnyInverse, live: JsonObject, result: JsonObject) -> str:
+def beyond(inverse: InCluster, live: JsonObject, result: JsonObject) -> str:
     """What the dry run of that call shows beyond the restoration, in words; empty when it restores exactly."""
     match inverse:
         case Inverse():
@@ -94,8 +97,28 @@ def account_of(inverse: AnyInverse, answer: JsonObject) -> str:
             return "the object that was made is deleted again"
         case Removed():
             return f"made again from what was recorded; its uid is {uid_of(answer)} now and was {inverse.uid}"
+        case RemoteInverse():
+            return inverse.sentence
         case _:
             assert_never(inverse)
+
+
+def of_remote(inverse: RemoteInverse, stands: Stands) -> Finding:
+    """The same for a call to another system, of which its executor said what stands."""
+    target = inverse.target
+    match stands:
+        case Stands.OURS:
+            return Standing.OURS
+        case Stands.UNDONE:
+            return Standing.UNDONE
+        case Stands.GOING:
+            return Again(delay_seconds=GOING, error=f"what was asked of {target} is still being carried out")
+        case Stands.FOREIGN:
+            return _no(ReasonCode.ROLLBACK_CONFLICT, f"Somebody acted on {target} after us; undoing would undo theirs.")
+        case Stands.UNTELLABLE:
+            return _no(ReasonCode.UNKNOWN_OUTCOME, f"It cannot be told what became of our call about {target}.")
+        case _:
+            assert_never(stands)
 
 
 def _of_fields(inverse: Inverse, live: JsonObject, undo_id: ActionId) -> Finding:

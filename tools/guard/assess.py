@@ -16,18 +16,20 @@ from typing import Final
 
 from tools.clock import Clock
 from tools.cluster.client import AlreadyExists, Blocked
-from tools.cluster.resources import WriteRequest
 from tools.errors import Conflict, Denied, NotFound, ToolError, Transient
 from tools.executors.base import InverseKind, Mark, Situation
+from tools.executors.calls import Call, RemoteRequest
 from tools.executors.inverse import AnyInverse, record
 from tools.executors.lives import created, removed
+from tools.executors.remote import RemoteExecutor, RemoteInverse
 from tools.guard.checks import budget
 from tools.guard.checks.mode import approval_reasons, declared_mode
+from tools.guard.checks.rollout import LOOK_AGAIN
 from tools.guard.denials import denial, words
 from tools.guard.diff import diff, redacted
 from tools.guard.guard import ON_THE_EFFECT, ON_THE_ORDER, ON_THE_WORLD, judge
 from tools.guard.observe import RETRY_AFTER, Observer
-from tools.guard.orders import Order, Ready
+from tools.guard.orders import Again, Order, Ready
 from tools.guard.policy import Mode, Policy, strictest
 from tools.guard.verdict import ReasonCode, Refused
 from tools.guard.wire import Wire
@@ -48,6 +50,15 @@ class Shown:
 
     ready: Ready
     effect: Effect
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An order that passed every check but the dry run, and what was read for it."""
+
+    world: World
+    executor: AnyExecutor
+    situation: Situation
 
 
 class Backoff:
@@ -115,8 +126,8 @@ class Assessor:
         world = await self._observer.books(self.world(order))
         return judge((("budget", budget.check),), world)
 
-    async def _once(self, order: Order) -> Refused | Shown | None:
-        """None when the dry run met a conflict."""
+    async def look(self, order: Order) -> Refused | Seen:
+        """Every check but the dry run, on the world as it stands."""
         world = self.world(order)
         refused = judge(ON_THE_ORDER, world)
         executor = world.executor
@@ -127,8 +138,15 @@ class Assessor:
         refused = judge(ON_THE_WORLD, world)
         if refused is not None or not isinstance(world.situation, Situation):
             return refused or _no(ReasonCode.INPUT_UNREADABLE, f"{order.action.target} was not read.")
+        return Seen(world, executor, world.situation)
+
+    async def _once(self, order: Order) -> Refused | Shown | None:
+        """None when the dry run met a conflict."""
+        seen = await self.look(order)
+        if isinstance(seen, Refused):
+            return seen
         try:
-            return await self._show(world, executor, world.situation)
+            return await self._show(seen.world, seen.executor, seen.situation)
         except Conflict:
             return None
         except Exception as error:  # an executor that cannot build its request is a no
@@ -139,7 +157,8 @@ class Assessor:
     async def _show(self, world: World, executor: AnyExecutor, situation: Situation) -> Refused | Shown:
         """Build the bytes, send them as a dry run, compare, record the way back.  Raises Conflict."""
         order = world.order
-        request = executor.request(order.action, situation, Mark(order.action_id, order.incident_id))
+        mark = Mark(order.action_id, order.incident_id)
+        request = executor.request(order.action, situation, mark)
         effect: Effect | Refused | Unreadable
         try:
             result = await self._wire.show(request)
@@ -156,35 +175,48 @@ class Assessor:
         if refused is not None or not isinstance(effect, Effect):
             return refused or _no(ReasonCode.DRY_RUN_REFUSED, f"{order.action.target}: there was no dry run.")
         inverse: AnyInverse | None = None
-        if executor.inverse_kind is InverseKind.EXACT:
+        kind = executor.inverse_kind
+        if kind is InverseKind.EXACT:
             inverse = way_back(order, executor, situation, request, effect.result)
-            if inverse is None:
+            if inverse is None and not isinstance(request, RemoteRequest):
                 return _no(ReasonCode.UNDO_IMPOSSIBLE, f"No way back from {order.action.tool} could be recorded.")
-        mode, reasons = self._mode(world, executor, situation)
+            kind = InverseKind.NONE if inverse is None else kind
+        mode, reasons = self.mode_of(world, executor, situation, kind)
         shown = redacted(effect.changes, situation.live, effect.result)
-        ready = Ready(mode, reasons, request, shown, inverse, executor.inverse_kind, situation)
+        is_early = executor.is_early(order.action, situation)
+        ready = Ready(mode, reasons, request, shown, inverse, kind, situation, is_early=is_early)
         return Shown(ready, effect)
 
-    def _early(self, world: World, executor: AnyExecutor, situation: Situation, request: WriteRequest) -> Shown:
+    def _early(self, world: World, executor: AnyExecutor, situation: Situation, request: Call) -> Shown:
         """The name is taken by what an earlier step of the plan is to remove; the executor's precondition says so.
 
         The server looks at the name last, when validation and admission have let the bytes pass.
         """
-        mode, reasons = self._mode(world, executor, situation)
+        mode, reasons = self.mode_of(world, executor, situation, executor.inverse_kind)
         ready = Ready(mode, reasons, request, (), None, executor.inverse_kind, situation, is_early=True)
         return Shown(ready, Effect({}, ()))
 
     @staticmethod
-    def _mode(world: World, executor: AnyExecutor, situation: Situation) -> tuple[Mode, tuple[str, ...]]:
-        reasons = approval_reasons(world, executor, situation)
+    def mode_of(
+        world: World, executor: AnyExecutor, situation: Situation, kind: InverseKind
+    ) -> tuple[Mode, tuple[str, ...]]:
+        """How far it may go, and why a person must agree; `kind` is what it could be taken back by."""
+        reasons = approval_reasons(world, executor, situation, kind)
         return strictest(declared_mode(world), Mode.APPROVE if reasons else Mode.AUTO), reasons
 
 
 def way_back(
-    order: Order, executor: AnyExecutor, situation: Situation, request: WriteRequest, result: JsonObject
+    order: Order, executor: AnyExecutor, situation: Situation, request: Call, result: JsonObject
 ) -> AnyInverse | None:
     """The inverse of a write whose dry run gave `result`; None when there is nothing to restore.  Pure."""
     target = order.action.target
+    if isinstance(request, RemoteRequest):
+        if not isinstance(executor, RemoteExecutor):
+            return None
+        found: RemoteInverse | None = executor.way_back(
+            order.action, situation, Mark(order.action_id, order.incident_id)
+        )
+        return found
     match request.verb:
         case "create":
             return created(target, order.action_id, request.field_manager, result)
@@ -192,6 +224,17 @@ def way_back(
             return removed(target, situation.live, request.resource)
         case _:
             return record(target, executor.fields(order.action, situation), situation.live, result)
+
+
+def again_if_passing(refused: Refused) -> Refused | Again:
+    """What may be readable in a moment, or looked at by its controller, is no refusal of the order."""
+    seconds = refused.retry_after_seconds
+    if seconds is None:
+        return refused
+    is_unread = refused.code in {ReasonCode.INPUT_UNREADABLE, ReasonCode.TARGET_CHANGED}
+    is_passing = refused.code in {ReasonCode.ROLLOUT_IN_PROGRESS, ReasonCode.TARGET_DELETING}
+    is_unobserved = is_passing and seconds <= LOOK_AGAIN
+    return Again(delay_seconds=seconds, error=refused.reason) if is_unread or is_unobserved else refused
 
 
 def refusal_of_dry_run(error: ToolError, target: ObjectRef) -> Refused | Unreadable:

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from tools.clock import Clock
-from tools.cluster.resources import WriteRequest
 from tools.executors.base import Situation
+from tools.executors.calls import Call
 from tools.executors.inverse import AnyInverse
 from tools.guard.intents import describe, life_of, remember
 from tools.guard.orders import Order, Ready, undo_id_of
@@ -178,7 +178,7 @@ class Books:
         )
 
     def intent_to_undo(
-        self, undone: Intent, inverse: AnyInverse, request: WriteRequest, live: JsonObject, result: JsonObject | None
+        self, undone: Intent, inverse: AnyInverse, request: Call, live: JsonObject, result: JsonObject | None
     ) -> Intent:
         """The intent to take another one back."""
         return undone.model_copy(

@@ -23,19 +23,22 @@ from weakref import WeakValueDictionary
 
 from tools.clock import Clock
 from tools.cluster.client import Blocked
+from tools.cluster.resources import KNOWN
 from tools.errors import Conflict, Denied, Invalid, NotAllowed, NotFound, Transient
 from tools.executors.base import Applied, Executor, Mark
+from tools.executors.calls import RemotePort
 from tools.executors.inverse import Inverse
-from tools.guard.assess import TRIES, Assessor, Backoff, Shown
+from tools.executors.rounds import RoundsExecutor
+from tools.guard.assess import TRIES, Assessor, Backoff, Shown, again_if_passing
 from tools.guard.books import Books, BooksClosed
-from tools.guard.checks.rollout import LOOK_AGAIN
 from tools.guard.denials import denial, words
 from tools.guard.intents import inverse_of, recall
-from tools.guard.observe import RETRY_AFTER, Observer
-from tools.guard.orders import Acted, Again, Assessment, Order, Outcome, Ready, Undoing, Unknown
+from tools.guard.observe import RETRY_AFTER, FindResource, Observer
+from tools.guard.orders import Acted, Again, Assessment, Next, Order, Outcome, Ready, Turn, Undoing, Unknown
 from tools.guard.policy import Mode, Policy
 from tools.guard.ports import ClusterPort, LedgerPort
 from tools.guard.readback import ReadBack
+from tools.guard.rounds import Rounds
 from tools.guard.undo import Undoer
 from tools.guard.verdict import ReasonCode, Refused
 from tools.guard.wire import Wire
@@ -58,14 +61,20 @@ class Door:
         executors: Mapping[str, Executor[Any]],
         protected_namespace: str | None,
         *,
+        remotes: Mapping[str, RemotePort] | None = None,
         jitter: Callable[[], float] = random.random,
+        find: FindResource = KNOWN.get,
     ) -> None:
-        """Keep the ports.  `protected_namespace` is our own; `jitter` gives numbers from 0 to 1."""
+        """Keep the ports.  `protected_namespace` is our own; `jitter` gives numbers from 0 to 1.
+
+        `remotes` are the other systems that carry out actions, by the names their executors know them by; `find` gives
+        the resource of a kind.
+        """
         self._policy = policy
         self._executors = dict(executors)
-        self._observer = Observer(cluster, ledger)
+        self._observer = Observer(cluster, ledger, find)
         self._books = Books(ledger, clock)
-        self._wire = Wire(cluster)
+        self._wire = Wire(cluster, remotes)
         self._backoff = Backoff(clock, jitter)
         self._read_back = ReadBack(self._observer, clock)
         self._assessor = Assessor(
@@ -76,6 +85,9 @@ class Door:
             executors=self._executors,
             own_namespace=protected_namespace,
             backoff=self._backoff,
+        )
+        self._rounds = Rounds(
+            assessor=self._assessor, observer=self._observer, books=self._books, executors=self._executors
         )
         self._undoer = Undoer(
             observer=self._observer,
@@ -103,8 +115,28 @@ class Door:
 
         Nothing is written and no lock is taken.  A refusal with `retry_after_seconds` may turn into a yes.
         """
+        executor = self._executors.get(order.action.tool)
+        if isinstance(executor, RoundsExecutor):
+            return await self._rounds.assess(order, executor)
         found = await self._assessor.assess(order)
         return found.ready if isinstance(found, Shown) else found
+
+    async def next_round(self, order: Order) -> Next:
+        """The order to give to `act` now: `order` itself, or the call that comes next of an action that takes several.
+
+        Nothing is written.  Complete when all of them were made.  The round of the answer may be a later one than that
+        of `order`: what was begun and came to nothing is not begun again.
+        """
+        executor = self._executors.get(order.action.tool)
+        if not isinstance(executor, RoundsExecutor):
+            return Turn(order)
+        try:
+            found = await self._rounds.next(order, executor)
+            if isinstance(found, Refused):
+                await self._books.refused(order, found)
+        except BooksClosed as closed:
+            return closed.refusal()
+        return found
 
     async def act(self, order: Order) -> Outcome:
         """Carry out `order` at most once, however often and from wherever it is given.
@@ -144,13 +176,17 @@ class Door:
 
     async def check_postcondition(self, order: Order) -> Refused | None:
         """None when the order was carried out and what it promised still holds.  It does not say that this healed."""
+        action, executor = order.action, self._executors.get(order.action.tool)
+        if isinstance(executor, RoundsExecutor):
+            return await self._rounds.postcondition(order, executor)
         try:
             found = await self._books.find(order.action_id)
         except BooksClosed as closed:
             return closed.refusal()
-        action, executor = order.action, self._executors.get(order.action.tool)
         if found is None or found.state is not ActionState.APPLIED or executor is None:
             return _no("post", ReasonCode.UNKNOWN_OUTCOME, f"{action.tool} {action.target} was not carried out.")
+        if found.code == ReasonCode.REMOTE_FAILED:
+            return _no("post", ReasonCode.REMOTE_FAILED, found.note)
         before = recall(found.intent.before)
         after = await self._observer.situation(self._assessor.world(order), executor)
         if isinstance(after, Missing):
@@ -176,6 +212,8 @@ class Door:
             await self._books.unlock(order.owner_uid, order.incident_id)
 
     async def _carry_out(self, order: Order) -> Outcome:
+        if isinstance(self._executors.get(order.action.tool), RoundsExecutor):
+            return _no("door", ReasonCode.PLAN_SCHEMA, f"{order.action.tool} takes several calls: order its rounds.")
         for _ in range(TRIES):
             previous = await self._books.find(order.action_id)
             if previous is not None:
@@ -184,13 +222,14 @@ class Door:
                     return settled
             found = await self._assessor.assess(order)
             if isinstance(found, Refused):
-                return _again_if_passing(found)
+                return again_if_passing(found)
             refused = _mode_refusal(order, found.ready)
             if refused is not None:
                 return refused
             if found.ready.is_early:
-                reason = f"{order.action.target} is still there; the step that removes it comes first."
-                return _no("door", ReasonCode.TARGET_EXISTS, reason)
+                reason = f"{order.action.target} is not ready for this; an earlier step of the plan comes first."
+                is_there = self._executors[order.action.tool].creates
+                return _no("door", ReasonCode.TARGET_EXISTS if is_there else ReasonCode.PLAN_SCHEMA, reason)
             outcome = await self._commit(order, found, previous)
             if outcome is not None:
                 return outcome
@@ -251,13 +290,17 @@ class Door:
         except Exception as error:  # noqa: BLE001 - whatever it was, the write may have happened
             is_first = previous is None or previous.state is ActionState.NOT_APPLIED
             return await self._after_error(order, intent, error, is_first=is_first)
-        sentence = f"Did {intent.tool} {intent.target}{_changed(shown.ready)}."
-        return await self._applied(intent, sentence, result.audit_id, resumed=False)
+        said = f": {result.note}" if result.note else ""
+        sentence = f"Did {intent.tool} {intent.target}{_changed(shown.ready)}{said}."
+        code = ReasonCode.REMOTE_FAILED.value if result.has_failed else ""
+        return await self._applied(intent, sentence, result.audit_id, code=code, resumed=False)
 
-    async def _applied(self, intent: Intent, sentence: str, audit_id: str | None, *, resumed: bool) -> Outcome:
+    async def _applied(
+        self, intent: Intent, sentence: str, audit_id: str | None, *, resumed: bool, code: str = ""
+    ) -> Outcome:
         """Commit that the write happened.  If that fails, the next try reads it back and commits it then."""
         try:
-            await self._books.conclude(intent, ActionState.APPLIED, sentence, audit_id=audit_id)
+            await self._books.conclude(intent, ActionState.APPLIED, sentence, code=code, audit_id=audit_id)
         except BooksClosed as closed:
             return Again(delay_seconds=RETRY_AFTER, error=f"it happened but could not be recorded: {closed}")
         return _acted(intent, sentence, audit_id, resumed=resumed)
@@ -304,17 +347,6 @@ def _acted(intent: Intent, sentence: str, audit_id: str | None, *, resumed: bool
     return Acted(action_id=intent.action_id, sentence=said, audit_id=audit_id, resumed=resumed)
 
 
-def _again_if_passing(refused: Refused) -> Refused | Again:
-    """What may be readable in a moment, or looked at by its controller, is no refusal of the order."""
-    seconds = refused.retry_after_seconds
-    if seconds is None:
-        return refused
-    is_unread = refused.code in {ReasonCode.INPUT_UNREADABLE, ReasonCode.TARGET_CHANGED}
-    is_passing = refused.code in {ReasonCode.ROLLOUT_IN_PROGRESS, ReasonCode.TARGET_DELETING}
-    is_unobserved = is_passing and seconds <= LOOK_AGAIN
-    return Again(delay_seconds=seconds, error=refused.reason) if is_unread or is_unobserved else refused
-
-
 def _mode_refusal(order: Order, ready: Ready) -> Refused | None:
     """Whether the mode lets this order through to a write."""
     match ready.mode:
@@ -346,7 +378,8 @@ def _refusal_of_call(intent: Intent, error: Exception) -> Refused | None:
                 "call", ReasonCode.TARGET_CHANGED, f"{intent.target} was written by somebody else: {words(error)}"
             )
         case NotAllowed() | Denied() | Invalid():
-            code, reason = denial(error, intent.target, ReasonCode.API_FORBIDDEN)
+            forbidden = ReasonCode.REMOTE_REFUSED if "port" in intent.request else ReasonCode.API_FORBIDDEN
+            code, reason = denial(error, intent.target, forbidden)
             return _no("call", code, f"{what}: {reason}")
         case _:
             return None

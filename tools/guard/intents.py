@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tools.cluster.documents import content_of
-from tools.cluster.resources import WriteRequest
 from tools.executors.base import Situation
+from tools.executors.calls import Call, RemoteRequest
 from tools.executors.inverse import INVERSES, AnyInverse
 from tools.jsontypes import JsonObject, dig, dig_int, dig_object, dig_str
 from tools.ledger.records import ActionRecord, ActionState, Intent
@@ -53,8 +53,10 @@ def _newest_before(history: Sequence[ActionRecord], plan_id: PlanId, uid: str) -
     return {}
 
 
-def describe(request: WriteRequest) -> JsonObject:
+def describe(request: Call) -> JsonObject:
     """The exact call, as JSON."""
+    if isinstance(request, RemoteRequest):
+        return {"port": request.port, "call": request.call, "arguments": request.arguments}
     return {
         "verb": request.verb,
         "path": request.resource.path(request.namespace, request.name, request.subresource),

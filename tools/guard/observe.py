@@ -10,22 +10,25 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final, TypeGuard, TypeVar
+from typing import Any, Final, TypeAlias, TypeGuard, TypeVar
 
 from tools.cluster.client import AccessQuestion
-from tools.cluster.resources import HPA, KNOWN, NAMESPACE, REPLICA_SET, Resource
+from tools.cluster.resources import HPA, KNOWN, NAMESPACE, SCALED_OBJECT, VPA, Resource
 from tools.errors import NotFound, ToolError, Transient
 from tools.executors.base import Earlier, Situation
 from tools.executors.kubernetes.common import WORKLOADS
-from tools.executors.kubernetes.replicas import SCALED_OBJECT
+from tools.executors.remote import RemoteExecutor
+from tools.guard.checks.autoscaler import may_write_resources
 from tools.guard.ports import ClusterPort, LedgerPort
-from tools.guard.world import AnyExecutor, Counts, Missing, Unreadable, World
+from tools.guard.world import NOT_READ, AnyExecutor, Counts, Missing, Unreadable, World
 from tools.jsontypes import JsonObject, dig_str
 from tools.ledger.records import ActionRecord, ActionState, PlanStart
 from tools.refs import ObjectRef
 
 RETRY_AFTER: Final = 1.0
 """Seconds to wait after a transient failure when the other side did not say."""
+
+FindResource: TypeAlias = Callable[[str], Resource | None]
 
 T = TypeVar("T")
 
@@ -51,18 +54,18 @@ async def attempt(read: Awaitable[object], accept: Callable[[object], T], what: 
         return Unreadable(f"{type(error).__name__}: {error}")
 
 
-def resource_of(ref: ObjectRef) -> Resource | None:
-    """The API resource of a kind we can name; None for any other."""
-    return REPLICA_SET if ref.kind == REPLICA_SET.kind else KNOWN.get(ref.kind)
-
-
 class Observer:
-    """Fills a `World` from one cluster and one ledger."""
+    """Fills a `World` from one cluster and one ledger.  `find` gives the resource of a kind that references name."""
 
-    def __init__(self, cluster: ClusterPort, ledger: LedgerPort) -> None:
-        """Keep both; nothing is read yet."""
+    def __init__(self, cluster: ClusterPort, ledger: LedgerPort, find: FindResource = KNOWN.get) -> None:
+        """Keep them; nothing is read yet."""
         self._cluster = cluster
         self._ledger = ledger
+        self._find = find
+
+    def resource_of(self, ref: ObjectRef) -> Resource | None:
+        """The API resource of a kind we can name; None for any other."""
+        return self._find(ref.kind)
 
     async def observe(self, world: World, executor: AnyExecutor) -> World:
         """The same world with everything read but the dry run and the lock."""
@@ -75,6 +78,8 @@ class Observer:
         )
         if isinstance(situation, Situation):
             situation = _recalled(world, executor, situation, books)
+        if isinstance(executor, RemoteExecutor):
+            permitted = _of_remote(world, executor, situation)
         owner = await self._owner(world, situation)
         return replace(
             books, situation=situation, namespace=namespace, autoscalers=autoscalers, permitted=permitted, owner=owner
@@ -136,7 +141,7 @@ class Observer:
 
     async def live(self, ref: ObjectRef) -> JsonObject | Missing | Unreadable:
         """One object as it stands."""
-        resource = resource_of(ref)
+        resource = self.resource_of(ref)
         if resource is None:
             return Unreadable(f"selfheal does not know how to read a {ref.kind}")
         read = self._cluster.get(resource, ref.name, ref.namespace if resource.namespaced else None)
@@ -156,12 +161,14 @@ class Observer:
         return await attempt(self._cluster.get(NAMESPACE, name), _named(name), f"namespace {name}")
 
     async def _permitted(self, world: World, executor: AnyExecutor) -> bool | Unreadable:
-        """Ask for every right the call and its undoing need on this very object.
+        """Ask for every right the call and its undoing need on this very object; for a remote call its executor does.
 
         Who makes an object names it in the body, which no role looks at: a right to create has no name.
         """
         target = world.order.action.target
-        needed = [p for p in executor.permissions if p.resource.kind == target.kind]
+        if isinstance(executor, RemoteExecutor):
+            return NOT_READ
+        needed = executor.rights(world.order.action)
         if not needed:
             return Unreadable(f"{world.order.action.tool} names no right for a {target.kind}")
         for right in needed:
@@ -176,14 +183,15 @@ class Observer:
         return True
 
     async def _autoscalers(self, world: World, executor: AnyExecutor) -> tuple[JsonObject, ...] | Unreadable:
-        """Everything in the namespace that may own a replica count.  A cluster without KEDA has no ScaledObjects."""
-        if not executor.moves_replicas or world.order.action.target.kind not in WORKLOADS:
+        """Everything in the namespace that may own what is written.  A cluster need not have ScaledObjects, or VPAs."""
+        if world.order.action.target.kind not in WORKLOADS:
             return ()
         namespace = world.order.action.target.namespace or ""
         found: list[JsonObject] = []
-        for resource in (HPA, SCALED_OBJECT):
+        wanted = (HPA, SCALED_OBJECT) if executor.moves_replicas else ()
+        for resource in (*wanted, *((VPA,) if may_write_resources(executor) else ())):
             listed = await attempt(self._cluster.list(resource, namespace), _objects, resource.plural)
-            if isinstance(listed, Missing) and resource is SCALED_OBJECT:
+            if isinstance(listed, Missing) and resource is not HPA:
                 continue
             if isinstance(listed, Missing | Unreadable):
                 return _present(listed)
@@ -191,8 +199,22 @@ class Observer:
         return tuple(found)
 
 
+def _of_remote(
+    world: World, executor: RemoteExecutor[Any], situation: Situation | Missing | Unreadable
+) -> bool | Unreadable:
+    """Whether the other system lets us, as its executor read it."""
+    if isinstance(situation, Unreadable):
+        return situation
+    if isinstance(situation, Missing):
+        return _present(situation)
+    return executor.is_permitted(world.order.action, situation)
+
+
 def _recalled(world: World, executor: AnyExecutor, situation: Situation, books: World) -> Situation | Unreadable:
-    """The situation with what this very plan wrote before; of an unreadable history nothing: other checks refuse it."""
+    """The situation with what this very plan wrote before, and is to write before.
+
+    Of an unreadable history nothing: other checks refuse it.
+    """
     history = books.history if isinstance(books.history, tuple) else ()
     earlier = [
         Earlier(r.intent.tool, r.intent.target, r.intent.inverse or {})
@@ -200,7 +222,10 @@ def _recalled(world: World, executor: AnyExecutor, situation: Situation, books: 
         if (r.intent.plan_id, r.state, r.intent.undoes) == (world.order.plan_id, ActionState.APPLIED, None)
     ]
     try:
-        return executor.recall(world.order.action, situation, earlier)
+        recalled = executor.recall(world.order.action, situation, earlier)
+        done = {(step.tool, step.target) for step in earlier}
+        ahead = [step for step in world.order.ahead if (step.tool, step.target) not in done]
+        return executor.foresee(world.order.action, recalled, ahead) if ahead else recalled
     except Exception as error:  # noqa: BLE001 - an unreadable input is a no, whatever broke it
         return Unreadable(f"{type(error).__name__}: {error}")
 

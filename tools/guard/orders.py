@@ -7,12 +7,12 @@ everything else here is read or computed by us.  Answers are tagged by `kind`, s
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
-from tools.cluster.resources import WriteRequest
 from tools.executors.base import Action, InverseKind, Situation
+from tools.executors.calls import Call
 from tools.executors.inverse import AnyInverse
 from tools.guard.diff import Change
 from tools.guard.policy import Mode
@@ -30,13 +30,16 @@ class OrderContext:
     says that a person agreed to exactly this plan under this policy.  `reverses_rollout` says that the failing pods
     belong to the revision being rolled out and that this action takes it back.  `shows_failure` says that something
     fails by the signals of this incident, and not merely that an object differs or is gone.  `attempted` holds
-    `Action.digest` of what was carried out in this incident and did not heal.
+    `Action.digest` of what was carried out in this incident and did not heal.  `asks` says that the plan itself wants a
+    person's word, whatever the policy says.  `round` counts the calls of a step that takes several, from 0.  `ahead`
+    are the steps of the plan that come before this one.
     """
 
     incident_id: IncidentId
     plan_id: PlanId
     plan_hash: str
     step: int
+    round: int = 0
     scope: tuple[Pin, ...]
     pin: Pin | None
     owner: ObjectRef
@@ -46,6 +49,8 @@ class OrderContext:
     reverses_rollout: bool = False
     shows_failure: bool = False
     attempted: frozenset[str] = frozenset()
+    asks: bool = False
+    ahead: tuple[Action, ...] = ()
 
     def order(self, action: Action) -> Order:
         """The order to carry out `action` as this step."""
@@ -61,17 +66,24 @@ class Order(OrderContext):
     @property
     def action_id(self) -> ActionId:
         """The same for every attempt at this step, before and after a crash."""
-        return action_id_of(self.incident_id, self.plan_id, self.step)
+        return action_id_of(self.incident_id, self.plan_id, self.step, self.round)
 
 
-def action_id_of(incident_id: IncidentId, plan_id: PlanId, step: int) -> ActionId:
-    """The id of a step's write; it follows from the step alone, so a restart finds what it began."""
-    return ActionId("act-" + digest([incident_id, plan_id, step])[:24])
+BY_UNDO: Final = "undo-"
+"""How the id of every write begins that takes another one back."""
+
+
+def action_id_of(incident_id: IncidentId, plan_id: PlanId, step: int, number: int = 0) -> ActionId:
+    """The id of a step's write; it follows from the step alone, so a restart finds what it began.
+
+    `number` is the round of a step that takes several calls; the first of them has the id of the step.
+    """
+    return ActionId("act-" + digest([incident_id, plan_id, step, *([number] if number else [])])[:24])
 
 
 def undo_id_of(action_id: ActionId) -> ActionId:
     """The id of the write that takes another one back."""
-    return ActionId("undo-" + digest(["undo", action_id])[:24])
+    return ActionId(BY_UNDO + digest(["undo", action_id])[:24])
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +96,7 @@ class Ready:
 
     mode: Mode
     approval_reasons: tuple[str, ...]
-    request: WriteRequest
+    request: Call
     diff: tuple[Change, ...]
     inverse: AnyInverse | None
     inverse_kind: InverseKind
@@ -140,6 +152,25 @@ class UndoneBy(_Answer):
     resumed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The order to carry out next: the action itself, or the next call of one that takes several."""
+
+    order: Order
+    is_round: bool = False
+    """Whether it is one call of several: after it there may be more to do."""
+    kind: Literal["turn"] = "turn"
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """All calls of an action that takes several were made: nothing is left to do."""
+
+    sentence: str
+    kind: Literal["complete"] = "complete"
+
+
 Assessment: TypeAlias = Refused | Ready
 Outcome: TypeAlias = Acted | Refused | Again | Unknown
 Undoing: TypeAlias = UndoneBy | Refused | Again
+Next: TypeAlias = Turn | Complete | Refused | Again

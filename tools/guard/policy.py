@@ -126,8 +126,9 @@ class NamespaceRule(_Part):
 
     mode: Mode
     actions: Mapping[str, Mode] = Field(default_factory=dict[str, Mode])
-    trusted_edits: tuple[EditName, ...] = ()
-    """Edits that the mode alone decides about.  Left out, each waits for a person: nobody has seen its value work."""
+    trusted_edits: tuple[EditName | Literal["run_script"], ...] = ()
+    """Edits that the mode alone decides about, and whether it does about scripts.  Left out, each waits for a person:
+    nobody has seen its value work."""
 
     def mode_for(self, action: str) -> Mode:
         """Off is off for every action."""

@@ -12,15 +12,18 @@ from typing import Final
 from pydantic import ValidationError
 
 from tools.clock import Clock
+from tools.cluster.resources import WriteRequest
 from tools.errors import Conflict, NotFound, ToolError, Transient
 from tools.executors.base import Applied, InverseKind, Mark
+from tools.executors.calls import Call
 from tools.executors.inverse import AnyInverse
-from tools.guard.aftermath import Standing, account_of, beyond, find_out, request_of
+from tools.executors.remote import RemoteExecutor, RemoteInverse, Stands
+from tools.guard.aftermath import Finding, Standing, account_of, beyond, find_out, of_remote, request_of
 from tools.guard.assess import TRIES, Backoff
 from tools.guard.books import Books
 from tools.guard.denials import denial, words
 from tools.guard.intents import inverse_of
-from tools.guard.observe import RETRY_AFTER, Observer, resource_of
+from tools.guard.observe import RETRY_AFTER, Observer
 from tools.guard.orders import Again, Undoing, UndoneBy, undo_id_of
 from tools.guard.readback import ReadBack
 from tools.guard.verdict import ReasonCode, Refused
@@ -94,6 +97,9 @@ class Undoer:
         inverse = inverse_of(intent)
         if inverse is None:
             return await self._without_inverse(intent)
+        if isinstance(inverse, RemoteInverse) and inverse.call is None:
+            await self._books.mark_undone(intent.action_id)
+            return UndoneBy(by="controller", sentence=f"There is nothing to take back: {inverse.sentence}.")
         for _ in range(TRIES):
             outcome = await self._once(intent, inverse)
             if outcome is not None:
@@ -119,12 +125,23 @@ class Undoer:
         live: JsonObject = {} if isinstance(found, Missing) else found
         undo_id = undo_id_of(intent.action_id)
         earlier = await self._books.find(undo_id)
-        finding = find_out(inverse, live, undo_id)
+        finding = self._finding(intent, inverse, live, earlier)
         if isinstance(finding, Refused | Again):
             return finding
         if finding is Standing.UNDONE:
             return await self._already_undone(intent, earlier)
         return await self._take_back(intent, inverse, live, earlier)
+
+    def _finding(self, intent: Intent, inverse: AnyInverse, live: JsonObject, earlier: ActionRecord | None) -> Finding:
+        undo_id = undo_id_of(intent.action_id)
+        if not isinstance(inverse, RemoteInverse):
+            return find_out(inverse, live, undo_id)
+        executor = self._executors.get(intent.tool)
+        if not isinstance(executor, RemoteExecutor):
+            return no(ReasonCode.UNDO_IMPOSSIBLE, f"{intent.tool} is not enabled, and only it knows the way back.")
+        was_tried = earlier is not None and earlier.state in _OPEN
+        stands: Stands = executor.stands(inverse, live, undo_id, was_tried=was_tried)
+        return of_remote(inverse, stands)
 
     async def _take_back(
         self, intent: Intent, inverse: AnyInverse, live: JsonObject, earlier: ActionRecord | None
@@ -133,22 +150,27 @@ class Undoer:
         until = await self._books.paused_until(intent.target.namespace or "")
         if until is not None and until > self._clock.now():
             return no(ReasonCode.PAUSED, f"An operator paused acting here until {until.isoformat()}.")
-        resource = resource_of(intent.target)
-        if resource is None:
-            return no(ReasonCode.UNDO_IMPOSSIBLE, f"selfheal does not write a {intent.target.kind}.")
-        request = request_of(inverse, resource, live, Mark(undo_id_of(intent.action_id), intent.incident_id))
+        mark = Mark(undo_id_of(intent.action_id), intent.incident_id)
+        request: Call
+        if isinstance(inverse, RemoteInverse):
+            request = inverse.request(mark)
+        else:
+            resource = self._observer.resource_of(intent.target)
+            if resource is None:
+                return no(ReasonCode.UNDO_IMPOSSIBLE, f"selfheal does not write a {intent.target.kind}.")
+            request = request_of(inverse, resource, live, mark)
         try:
             result = await self._wire.show(request)
         except (Conflict, NotFound):
             return None
         except ToolError as error:
             return _said(error, intent.target)
-        wrong = beyond(inverse, live, result)
+        wrong = "" if isinstance(inverse, RemoteInverse) else beyond(inverse, live, result)
         if wrong:
             if await self._moved(intent, live):
                 return None  # the difference may be somebody else's: a Deployment's controller counts its revisions
             return no(ReasonCode.DIFF_OUT_OF_BOUNDS, f"Undoing {intent.tool} on {intent.target}: {wrong}.")
-        left = None if request.verb == "delete" else result
+        left = result if isinstance(request, WriteRequest) and request.verb != "delete" else None
         undoing = self._books.intent_to_undo(intent, inverse, request, live, left)
         committed = await self._books.intend(undoing if earlier is None else earlier.intent)
         try:
@@ -159,6 +181,12 @@ class Undoer:
             return _said(error, intent.target)
         except Exception as error:  # noqa: BLE001 - it may have happened: the next try reads before it does anything
             return Again(delay_seconds=RETRY_AFTER, error=f"{type(error).__name__}: {error}")
+        if answer.has_failed:
+            sentence = f"Taking back {intent.tool} on {intent.target} failed: {answer.note}."
+            await self._books.conclude(
+                committed.intent, ActionState.UNKNOWN, sentence, code=ReasonCode.REMOTE_FAILED.value
+            )
+            return no(ReasonCode.REMOTE_FAILED, sentence)
         sentence = f"Took back {intent.tool} on {intent.target}: {account_of(inverse, answer.object)}."
         await self._books.conclude(committed.intent, ActionState.APPLIED, sentence, audit_id=answer.audit_id)
         await self._books.mark_undone(intent.action_id)

@@ -74,7 +74,7 @@ class World:
     owner: JsonObject | Missing | Unreadable = NOT_READ
     namespace: JsonObject | Missing | Unreadable = NOT_READ
     autoscalers: tuple[JsonObject, ...] | Unreadable = NOT_READ
-    """HorizontalPodAutoscalers and ScaledObjects of the namespace; read only for an action that moves replicas."""
+    """Autoscalers of the namespace, KEDA's and vertical ones too; read for an action that may write what is theirs."""
     permitted: bool | Unreadable = NOT_READ
     paused_until: datetime | Unreadable | None = NOT_READ
     history: tuple[ActionRecord, ...] | Unreadable = NOT_READ

@@ -109,6 +109,11 @@ class Changes:
         found = self.of(ref)
         return found[0] if found else None
 
+    def replaced(self, ref: ObjectRef, path: str) -> str | None:
+        """What the newest change of that field took the place of, as it is shown; None when none was seen."""
+        changed = (field for entry in self.of(ref) if entry.what == "changed" for field in entry.fields)
+        return next((field.then for field in changed if field.path == path), None)
+
     def within(self, namespace: str, since: datetime) -> tuple[Entry, ...]:
         """What changed in a namespace ("": on cluster-scoped objects) at or after `since`, newest first."""
         found = [e for ref in self._entries if (ref.namespace or "") == namespace for e in self.of(ref)]

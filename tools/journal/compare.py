@@ -27,6 +27,7 @@ from tools.journal.fields import (
     is_filled,
     is_of_delivery,
     is_quantity,
+    is_word,
     key_of,
     says_nothing,
 )
@@ -53,9 +54,10 @@ class Difference:
 def normal(manifest: JsonObject) -> JsonObject:
     """The manifest as people would write it: no status, no server-managed metadata, no notes of controllers or ours.
 
+    What people tell us by annotation (`selfheal.dev/mode`) stays, though it never counts as a difference.
     Of a Secret only the metadata and the type are left.  The argument is not changed.
     """
-    return _tidy(_stripped(manifest))
+    return _tidy(_stripped(manifest, keeps_words=True))
 
 
 def differences(live: JsonObject, wanted: JsonObject, *, partial: bool) -> tuple[Difference, ...]:
@@ -196,36 +198,40 @@ def _quantity(value: JsonValue) -> Decimal | None:
         return None
 
 
-def _stripped(manifest: JsonObject) -> JsonObject:
+def _stripped(manifest: JsonObject, *, keeps_words: bool = False) -> JsonObject:
     """Without what the server and controllers write.  Emptied maps stay where they are: pointers lead into them."""
     clean = without_nulls({key: value for key, value in manifest.items() if key != "status"})
     if not isinstance(clean, dict):
         return {}
     if clean.get("kind") == "Secret":
         clean = {key: value for key, value in clean.items() if key not in ("data", "stringData")}
-    return _without_notes(clean, is_top=True)
+    return _without_notes(clean, keeps_words=keeps_words, is_top=True)
 
 
-def _without_notes(value: JsonObject, *, is_top: bool = False) -> JsonObject:
+def _without_notes(value: JsonObject, *, keeps_words: bool, is_top: bool = False) -> JsonObject:
     """Down the object and the templates in it; below, only labels and annotations are looked at."""
     copy: JsonObject = {}
     for key, item in value.items():
         if key == "metadata" and isinstance(item, dict):
-            copy[key] = _metadata(item, is_top=is_top)
+            copy[key] = _metadata(item, keeps_words=keeps_words, is_top=is_top)
         elif key in ("spec", "template", "jobTemplate") and isinstance(item, dict):
-            copy[key] = _without_notes(item)
+            copy[key] = _without_notes(item, keeps_words=keeps_words)
         else:
             copy[key] = item
     return copy
 
 
-def _metadata(metadata: JsonObject, *, is_top: bool) -> JsonObject:
+def _metadata(metadata: JsonObject, *, keeps_words: bool, is_top: bool) -> JsonObject:
     dropped = SERVER_METADATA if is_top else frozenset({"creationTimestamp"})
     copy: JsonObject = {key: value for key, value in metadata.items() if key not in dropped}
     for name in ("labels", "annotations"):
         entries = copy.get(name)
         if isinstance(entries, dict):
-            copy[name] = {k: v for k, v in entries.items() if not is_bookkeeping(k, label=name == "labels")}
+            copy[name] = {
+                k: v
+                for k, v in entries.items()
+                if not is_bookkeeping(k, label=name == "labels") or (keeps_words and is_word(k, label=name == "labels"))
+            }
     return copy
 
 

@@ -20,8 +20,9 @@ from typing import Final
 import structlog
 
 from tools.clock import Clock
+from tools.journal.git import GitFault
 from tools.journal.manifestfiles import FileFault, FileReading, read_folder
-from tools.journal.repository import GitFault, Location, Repository, parse_location
+from tools.journal.repository import Location, Repository, parse_location
 from tools.jsontypes import JsonObject
 from tools.refs import ObjectRef
 
@@ -55,12 +56,14 @@ class Desired:
     """The declared state.  Call `refresh` once, then `run` in the background; the questions never wait.
 
     `location` is a folder, or a repository as `parse_location` describes it; `state_dir` is where a repository's copy
-    is kept.  Raises ValueError for a location that cannot be meant.
+    is kept; `groups` are API groups whose kinds are read as well.  Raises ValueError for a location that cannot be
+    meant.
     """
 
-    def __init__(self, location: str, *, state_dir: Path, clock: Clock) -> None:
+    def __init__(self, location: str, *, state_dir: Path, clock: Clock, groups: frozenset[str] = frozenset()) -> None:
         self._location: Location = parse_location(location)
         self._clock = clock
+        self._groups = groups
         self._repository = (
             Repository(self._location, state_dir / "desired-state") if self._location.is_repository else None
         )
@@ -136,7 +139,7 @@ class Desired:
             folder = self._repository.folder
             if fault is not None and not await self._repository.has_copy():
                 return self._take(self._known.files, [fault.sentence], is_read=False)
-        files = await asyncio.to_thread(read_folder, folder, self._known.files)
+        files = await asyncio.to_thread(read_folder, folder, self._known.files, self._groups)
         if isinstance(files, FileFault):
             sentences = [s for s in (fault.sentence if fault else None, files.sentence) if s is not None]
             return self._take(self._known.files, sentences, is_read=False)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tools.cluster.documents import DOCUMENTS, Document
+from tools.cluster.documents import WIRED, Document
 from tools.cluster.objects import CronJob, DaemonSet, Deployment, Job, StatefulSet
 from tools.cluster.resources import KNOWN
 from tools.cluster.structs import KubeObject
@@ -69,6 +69,8 @@ class Drift:
         held = self._compared.get(item.ref)
         if held is not None and held.state == state:
             return held.paths
+        if item.kind not in KNOWN:
+            return ()  # its controller fills in what people leave out: only it knows what differs
         if isinstance(item, Document) and not item.is_cut:
             return self._compare(item.ref, item.body, state).paths
         return ()
@@ -81,7 +83,7 @@ class Drift:
             self._revision = self._desired.revision
             self._compared = {r: c for r, c in self._compared.items() if r in self._desired.objects}
             for ref in self._desired.objects:
-                if ref.kind in _WHOLE:
+                if ref.kind in _WHOLE or ref.kind not in KNOWN:
                     self.on_news(ref)
                 else:
                     self._waiting[ref] = None
@@ -133,5 +135,5 @@ def _state_of(body: JsonObject) -> str:
     return f"{uid}/{version}"
 
 
-_WHOLE: Final = frozenset(struct.kind for struct in DOCUMENTS)
+_WHOLE: Final = frozenset(struct.kind for struct in WIRED)
 _SMALL: Final = frozenset(struct.kind for struct in (Deployment, StatefulSet, DaemonSet, CronJob, Job))

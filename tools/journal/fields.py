@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from tools.executors.base import OWN_PREFIX
+from tools.executors.whole import MARKS
 from tools.jsontypes import JsonObject, JsonValue
 
 SERVER_METADATA: Final = frozenset(
@@ -58,6 +59,7 @@ _HASH_LABELS: Final = (
     "controller-uid",
     "job-name",
     "kubernetes.io/metadata.name",
+    "scaledobject.keda.sh/name",
 )
 """Labels that controllers and the server put on what they make."""
 
@@ -94,7 +96,8 @@ _NEVER_FILLED: Final = frozenset(
         "startingDeadlineSeconds", "ttlSecondsAfterFinished", "immutable", "runAsUser", "runAsGroup", "fsGroup",
         "privileged", "runAsNonRoot", "readOnlyRootFilesystem", "allowPrivilegeEscalation", "seccompProfile",
         "initialDelaySeconds", "minReadySeconds", "externalName", "dnsConfig", "hostname", "subdomain",
-        "topologySpreadConstraints", "overhead", "ephemeralContainers",
+        "topologySpreadConstraints", "overhead", "ephemeralContainers", "minReplicaCount", "maxReplicaCount",
+        "idleReplicaCount", "pollingInterval", "cooldownPeriod", "initialCooldownPeriod", "fallback",
     }
 )  # fmt: skip
 """Struct fields that no server fills in: when only the live object has one, somebody added it."""
@@ -153,6 +156,11 @@ _KEY_DEFAULTS: Final = {"protocol": "TCP"}
 def is_bookkeeping(key: str, *, label: bool) -> bool:
     """Whether a label or annotation is a note of the server, of a controller or of ours."""
     return key in _HASH_LABELS if label else key.startswith(_BOOKKEEPING)
+
+
+def is_word(key: str, *, label: bool) -> bool:
+    """Whether it is an annotation by which people tell us something: under our prefix, and not written by us."""
+    return not label and key.startswith(OWN_PREFIX) and key not in MARKS
 
 
 def is_of_delivery(key: str, value: JsonValue) -> bool:

@@ -1,8 +1,8 @@
 """Last known good: watches workloads until a revision has been healthy long enough, and writes that down.
 
-Long enough is thirty seconds or twice the liveness budget, whichever is longer, without a restart: in a crash loop by
-liveness probe every round begins with a moment of Ready.  How long it has been healthy is read from the pods' own
-times, so a restart of ours in between neither loses nor shortens it.
+Long enough is thirty seconds or twice the liveness budget and the pod's grace, whichever is longer, without a restart:
+in a crash loop by liveness probe every round begins with a moment of Ready.  How long it has been healthy is read from
+the pods' own times, so a restart of ours in between neither loses nor shortens it.
 
 The rule: a revision is confirmed only while all its pods are ready, updated and counted by the controller for the
 present generation.  Neighbours: the ledger keeps what is recorded; `revisions` and `graph.rules.candidates` use it.
@@ -16,7 +16,17 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from tools.clock import Clock
-from tools.cluster.objects import Container, DaemonSet, Deployment, Pod, StatefulSet, Workload, condition
+from tools.cluster.objects import (
+    Container,
+    DaemonSet,
+    Deployment,
+    Pod,
+    PodSpec,
+    Probe,
+    StatefulSet,
+    Workload,
+    condition,
+)
 from tools.journal.revisions import REVISION_HASH, TEMPLATE_HASH
 from tools.ledger.records import GoodRevision
 from tools.refs import ObjectRef
@@ -118,7 +128,7 @@ def _candidate(workload: Workload, pods: Sequence[Pod]) -> _Candidate | None:
     if len(times) != len(settled):
         return None
     owner = ObjectRef(kind=workload.kind, namespace=workload.namespace, name=workload.name)
-    return _Candidate(owner, workload.uid, hashes.pop(), max(times) + proving_time(living[0].spec.containers))
+    return _Candidate(owner, workload.uid, hashes.pop(), max(times) + proving_time(living[0].spec))
 
 
 def healthy_since(workload: Workload, pods: Sequence[Pod]) -> datetime | None:
@@ -127,16 +137,21 @@ def healthy_since(workload: Workload, pods: Sequence[Pod]) -> datetime | None:
     return None if candidate is None else candidate.due
 
 
-def proving_time(containers: Sequence[Container]) -> timedelta:
-    """How long a revision must stay healthy: 30 s, or twice what its slowest liveness probe takes to kill."""
-    budgets = [
-        timedelta(
-            seconds=2 * (c.liveness_probe.budget_seconds + (c.startup_probe.budget_seconds if c.startup_probe else 0))
-        )
-        for c in containers
+def proving_time(spec: PodSpec) -> timedelta:
+    """How long a revision must stay healthy: 30 s, or twice what its slowest liveness probe takes, and the pod's grace.
+
+    A program that ignores the request to end runs on, and counts as ready, until the pod's grace is over.
+    """
+    rounds = [
+        timedelta(seconds=2 * _budget_seconds(c, c.liveness_probe) + spec.termination_grace_period_seconds)
+        for c in spec.containers
         if c.liveness_probe is not None
     ]
-    return min(max([LEAST, *budgets]), MOST)
+    return min(max([LEAST, *rounds]), MOST)
+
+
+def _budget_seconds(container: Container, liveness: Probe) -> int:
+    return liveness.budget_seconds + (container.startup_probe.budget_seconds if container.startup_probe else 0)
 
 
 def _is_complete(workload: Workload) -> bool:

@@ -19,7 +19,7 @@ from typing import Final, Protocol
 import structlog
 
 from tools.clock import Clock
-from tools.cluster.documents import DOCUMENTS, Document, last_write
+from tools.cluster.documents import WIRED, Application, Document, last_write
 from tools.cluster.objects import KubeObject, Pod, Workload
 from tools.cluster.resources import KNOWN
 from tools.cluster.subscription import AnyDelta, Subscription
@@ -27,18 +27,22 @@ from tools.errors import NotFound, ToolError
 from tools.executors.base import Reader
 from tools.journal.candidates import Live, Question, WayBack, ways_back
 from tools.journal.changes import Changes
-from tools.journal.compare import normal
+from tools.journal.compare import differences, normal
+from tools.journal.deployed import Deployed
 from tools.journal.desired import Desired
 from tools.journal.drift import Drift
 from tools.journal.keeper import Keeper, View
 from tools.journal.manifests import Manifests, VersionLedger
-from tools.journal.wiring import LIMITING, Edge, selects, wiring
+from tools.journal.wiring import AUTOSCALERS, LIMITING, Edge, selects, wiring
 from tools.jsontypes import JsonObject, dig, dig_object, dig_str, digest
 from tools.refs import ObjectRef
 
 _log = structlog.get_logger(__name__)
 
 TICK: Final = timedelta(seconds=1)
+OWNERS: Final = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
+GRANTING: Final = frozenset({"RoleBinding"})
+"""What gives by naming: changed to name another it still is there, and the loss shows nowhere but on who lost it."""
 
 
 class JournalView(View, Protocol):
@@ -82,6 +86,7 @@ class Journal:
         self.changes = Changes(clock)
         self.keeper = Keeper(reader, view, self.manifests, self.changes, clock, desired)
         self.drift = Drift(reader, desired)
+        self.deployed = Deployed(clock)
 
     @property
     def on_drift(self) -> Callable[[ObjectRef], object]:
@@ -139,6 +144,11 @@ class Journal:
         item = delta.object
         entry = self.changes.observe(delta)
         self.drift.observe(delta)
+        if isinstance(item, Application):
+            if delta.kind == "gone":
+                self.deployed.forget(item)
+            else:
+                self.deployed.look(item)
         if isinstance(item, Workload):
             if delta.kind == "gone":
                 self.keeper.forget(item.ref)
@@ -184,10 +194,16 @@ class Journal:
         last = self.changes.last(ref)
         document = self._view.document(ref.kind, ref.namespace or "", ref.name)
         if document is not None and not document.is_cut:
-            if digest(normal(document.body)) == good.digest:
+            if digest(normal(document.body)) == good.digest or not differences(
+                document.body, good.manifest(), partial=False
+            ):
                 return None
             return last.at if last is not None else document.written_at or good.confirmed_at
         return last.at if last is not None and last.at > good.confirmed_at else None
+
+    def replaced(self, ref: ObjectRef, path: str) -> str | None:
+        """What the newest change of that field took the place of (`spec.replicas`); None when we saw none."""
+        return self.changes.replaced(ref, path)
 
     def owners_when_good(self, ref: ObjectRef) -> frozenset[ObjectRef] | None:
         """Workloads whose pods a Service led to when it was last good; None when that is not known."""
@@ -235,7 +251,7 @@ class Journal:
         relations = {edge.ref: edge.relation for edge in edges}
         relations[target] = ""
         good = {ref: g for ref in relations if (g := self.manifests.good(ref)) is not None}
-        surroundings = await self.manifests.surroundings(target)
+        present = await self._present_when_good(target)
         declared = {r: d for r in relations if self.desired is not None and (d := self.desired.declared(r)) is not None}
         question = Question(
             target=target,
@@ -246,27 +262,36 @@ class Journal:
             good=good,
             last={ref: entry for ref in relations if (entry := self.changes.last(ref)) is not None},
             covered=self.desired is not None and self.desired.covers(target.namespace or ""),
-            present_when_good=None if surroundings is None else frozenset(surroundings.present),
-            autoscaled=any(e.ref.kind == "HorizontalPodAutoscaler" and e.ref in lives for e in edges),
+            present_when_good=present,
+            autoscaled=any(e.ref.kind in AUTOSCALERS and e.ref in lives for e in edges),
         )
         return Ways(ways_back(question), tuple(dict.fromkeys(unseen)))
 
+    async def _present_when_good(self, target: ObjectRef) -> frozenset[str] | None:
+        """What limited the target when it was last well; for what itself limits, what stood beside its neighbours."""
+        owners = [target]
+        if target.kind in LIMITING:
+            owners = [good.ref for good in self.manifests.goods(target.namespace or "") if good.ref.kind in OWNERS]
+        found = [s for owner in owners if (s := await self.manifests.surroundings(owner)) is not None]
+        return frozenset(uid for s in found for uid in s.present) if found else None
+
     def _edges(self, target: ObjectRef, live: Live | None) -> tuple[Edge, ...]:
-        """What the target depends on now, and what it depended on when it was good and is gone since."""
+        """What the target depends on now, and what it depended on when it was good and is gone or grants it nothing."""
         namespace = target.namespace or ""
         if not namespace:
             return ()
-        bodies = [d.body for struct in DOCUMENTS for d in self._view.documents(struct, namespace)]
+        bodies = [d.body for struct in WIRED for d in self._view.documents(struct, namespace)]
         held = frozenset((dig_str(b, "kind"), dig_str(b, "metadata", "name")) for b in bodies)
-        lost = [
+        formerly = [
             good.manifest()
             for good in self.manifests.goods(namespace)
-            if good.ref.kind not in LIMITING and (good.ref.kind, good.ref.name) not in held
+            if good.ref.kind in GRANTING
+            or (good.ref.kind not in LIMITING and (good.ref.kind, good.ref.name) not in held)
         ]
         manifest = live.body if live is not None else self.declared(target) or self.known_good(target)
         if manifest is None:
             return ()
-        found = {edge.ref: edge for edge in (*wiring(manifest, lost), *wiring(manifest, bodies))}
+        found = {edge.ref: edge for edge in (*wiring(manifest, formerly), *wiring(manifest, bodies))}
         return tuple(edge for edge in found.values() if edge.ref != target)
 
     async def _read(self, ref: ObjectRef) -> Live | None:

@@ -22,11 +22,12 @@ from typing import Final, Protocol, TypeVar
 import structlog
 
 from tools.clock import Clock
-from tools.cluster.documents import DOCUMENTS, Document, EndpointSlice
+from tools.cluster.documents import WIRED, Document, EndpointSlice
 from tools.cluster.objects import Pod, Workload
 from tools.cluster.resources import KNOWN
 from tools.errors import NotFound, ToolError
 from tools.executors.base import Reader
+from tools.executors.keda.scaled import holds
 from tools.journal.changes import Changes
 from tools.journal.compare import differences, normal
 from tools.journal.desired import Desired
@@ -207,6 +208,8 @@ class Keeper:
             document = self._view.document(edge.ref.kind, edge.ref.namespace or "", edge.ref.name)
             if document is None or isinstance(document, EndpointSlice) or document.is_being_deleted:
                 continue
+            if holds(document.body):
+                continue  # while KEDA is paused the workload's health says nothing about how it scales
             if document.is_cut:
                 self._refuse(edge.ref, f"{edge.ref} is too large to be kept")
                 continue
@@ -285,7 +288,7 @@ class Keeper:
         return self._surroundings[owner]
 
     def _documents(self, namespace: str) -> list[Document]:
-        return [d for struct in DOCUMENTS for d in self._view.documents(struct, namespace) if not d.is_being_deleted]
+        return [d for struct in WIRED for d in self._view.documents(struct, namespace) if not d.is_being_deleted]
 
     def _refuse(self, ref: ObjectRef, reason: str) -> None:
         if ref not in self.refused:

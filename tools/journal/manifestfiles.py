@@ -19,7 +19,7 @@ from typing import Final, cast
 import yaml
 from pydantic import ValidationError
 
-from tools.cluster.resources import KNOWN
+from tools.cluster.resources import KNOWN, qualified
 from tools.journal.compare import normal
 from tools.jsontypes import JsonObject, JsonValue, dig_list, dig_str, digest
 from tools.refs import ObjectRef
@@ -28,8 +28,10 @@ MAX_FILE: Final = 1_048_576
 MAX_FILES: Final = 5_000
 MAX_NODES: Final = 200_000
 SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
-NOT_READ: Final = frozenset({"Secret", "Pod", "ReplicaSet", "Event", "ControllerRevision", "EndpointSlice"})
-"""Kinds whose declaration says nothing to us: secret, or made by controllers."""
+NOT_READ: Final = frozenset(
+    {"Secret", "Pod", "ReplicaSet", "Event", "ControllerRevision", "EndpointSlice", "Application"}
+)
+"""Kinds whose declaration says nothing to us: secret, made by controllers, or itself a delivery of other things."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,12 @@ class UnreadableError(Exception):
     """A file's content is no manifest.  The message says what is wrong and what to do."""
 
 
-def read_folder(folder: Path, before: Mapping[str, FileReading]) -> dict[str, FileReading] | FileFault:
+def read_folder(
+    folder: Path, before: Mapping[str, FileReading], groups: frozenset[str] = frozenset()
+) -> dict[str, FileReading] | FileFault:
     """Every manifest file under `folder`, by its path in it; those that did not change are taken from `before`.
+
+    `groups` are API groups whose kinds, known only at run time, are read as well.
 
     Folders and files whose names begin with a dot are left out: version control, and the machinery of mounted volumes.
     """
@@ -77,7 +83,7 @@ def read_folder(folder: Path, before: Mapping[str, FileReading]) -> dict[str, Fi
     found: dict[str, FileReading] = {}
     for path in paths:
         name = path.relative_to(root).as_posix()
-        found[name] = _read(path, name, root, before.get(name))
+        found[name] = _read(path, name, root, before.get(name), groups)
     return found
 
 
@@ -90,7 +96,7 @@ def _files(root: Path) -> Iterator[Path]:
         yield from (Path(place, n) for n in names if not n.startswith(".") and Path(n).suffix.lower() in SUFFIXES)
 
 
-def _read(path: Path, name: str, root: Path, before: FileReading | None) -> FileReading:
+def _read(path: Path, name: str, root: Path, before: FileReading | None, groups: frozenset[str]) -> FileReading:
     held = before.objects if before is not None else None
     try:
         if not path.resolve(strict=True).is_relative_to(root):
@@ -108,25 +114,31 @@ def _read(path: Path, name: str, root: Path, before: FileReading | None) -> File
     except UnicodeDecodeError:
         return FileReading("", held, (f"{name} is not UTF-8: save it as UTF-8",))
     try:
-        objects, problems = read_manifests(text, name)
+        objects, problems = read_manifests(text, name, groups)
     except UnreadableError as error:
         kept = "its last good reading counts until then" if held is not None else "nothing of it counts until then"
         return FileReading(stamp, held, (f"{name}: {error}; {kept}",))
     return FileReading(stamp, objects, problems)
 
 
-def read_manifests(text: str, name: str) -> tuple[tuple[ReadObject, ...], tuple[str, ...]]:
+def read_manifests(
+    text: str, name: str, groups: frozenset[str] = frozenset()
+) -> tuple[tuple[ReadObject, ...], tuple[str, ...]]:
     """The objects of one file and what is wrong with some of them.  Raises UnreadableError for the file as a whole."""
     objects: list[ReadObject] = []
     problems: list[str] = []
-    for document in _documents(text):
-        for manifest in _unlisted(document):
-            read = _object(manifest)
-            if isinstance(read, ReadObject):
-                objects.append(read)
-            elif read:
-                problems.append(f"{name}: {read}")
+    for manifest in read_documents(text):
+        read = _object(manifest, groups)
+        if isinstance(read, ReadObject):
+            objects.append(read)
+        elif read:
+            problems.append(f"{name}: {read}")
     return tuple(objects), tuple(problems)
+
+
+def read_documents(text: str) -> tuple[JsonValue, ...]:
+    """Every document of one file, items of Lists by themselves.  Raises UnreadableError for the file as a whole."""
+    return tuple(manifest for document in _documents(text) for manifest in _unlisted(document))
 
 
 class _Loader(yaml.CSafeLoader):
@@ -197,17 +209,31 @@ def _unlisted(document: JsonValue) -> list[JsonValue]:
     return [] if document is None else [document]
 
 
-def _object(manifest: JsonValue) -> ReadObject | str:
+def _object(manifest: JsonValue, groups: frozenset[str]) -> ReadObject | str:
     """The object; "" for what is none of our business; a sentence for what is wrong."""
     kind, api_version = dig_str(manifest, "kind"), dig_str(manifest, "apiVersion")
     if not isinstance(manifest, dict) or not kind or not api_version:
         return "a document without apiVersion and kind is no manifest: remove it or complete it"
+    group = api_version.rpartition("/")[0]
+    if group in groups:
+        return _custom(manifest, qualified(kind, group))
     resource = KNOWN.get(kind)
     if resource is None or kind in NOT_READ or api_version != resource.api_version:
         return ""
     name, namespace = dig_str(manifest, "metadata", "name"), dig_str(manifest, "metadata", "namespace")
     if not namespace:
         return f"{kind} {name or '(without name)'} names no namespace: write metadata.namespace; it is left out"
+    try:
+        ref = ObjectRef(kind=kind, namespace=namespace, name=name)
+    except ValidationError:
+        return f"{kind} {name or '(without name)'} has a name that no object can have: correct metadata.name"
+    clean = normal(manifest)
+    return ReadObject(ref, clean, digest(clean))
+
+
+def _custom(manifest: JsonObject, kind: str) -> ReadObject | str:
+    """An object of a kind that is known only at run time; whether it has a namespace only the cluster knows."""
+    name, namespace = dig_str(manifest, "metadata", "name"), dig_str(manifest, "metadata", "namespace") or None
     try:
         ref = ObjectRef(kind=kind, namespace=namespace, name=name)
     except ValidationError:

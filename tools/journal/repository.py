@@ -1,33 +1,19 @@
 """A Git repository's files on our disk, kept at what a branch, tag or commit says.
 
-The rule: the `git` program does the work, with its own configuration for credentials and none from us; nothing of the
-repository is ever run; what goes wrong is a value, and no address is shown with user info in it.
+The rule: nothing of the repository is ever run; what goes wrong is a value, and leaves the copy as it was.
 
-Neighbours: `desired` reads the files.
+Neighbours: `git` asks the program, `desired` reads the files.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
-import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
-from tools.redact import excerpt
-
-PATIENCE: Final = 60.0
-"""Seconds one call of git may take."""
-_SCHEMES: Final = frozenset({"https", "ssh", "file", "git+file"})
-"""Ways on which nobody in between can change what is declared."""
-_SCP: Final = re.compile(r"^(?P<user>[A-Za-z0-9._-]+)@(?P<host>[A-Za-z0-9.-]+):(?P<path>[^/].*)$")
-_REF: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._/+-]{0,200}$")
-_ENVIRONMENT: Final = ("PATH", "HOME", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR", "LANG")
-_GIT_ENVIRONMENT: Final = ("GIT_SSH_COMMAND", "GIT_SSL_CAINFO", "GIT_ASKPASS", "GIT_CONFIG_GLOBAL")
+from tools.journal.git import Git, GitFault, Remote, is_address, is_ref_name, parse_remote
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +31,6 @@ class Location:
         return bool(self.url)
 
 
-@dataclass(frozen=True, slots=True)
-class GitFault:
-    """It could not be fetched; the sentence says why and what to do."""
-
-    sentence: str
-
-
 def parse_location(text: str) -> Location:
     """A folder, or a repository: `URL[//PATH][?ref=REF]`.
 
@@ -60,52 +39,36 @@ def parse_location(text: str) -> Location:
     password in the URL.
     """
     text = text.strip()
-    if scp := _SCP.match(text):
-        address, query = _split_query(scp["path"])
-        path, inner = _split_inner(address)
-        return _repository(f"{scp['user']}@{scp['host']}:{path}", f"{scp['host']}:{path}", inner, query)
-    scheme, separator, _ = text.partition("://")
-    if not separator:
+    if not is_address(text):
         if not text or text.startswith("-"):
             raise ValueError("the desired state needs a folder or a Git URL: write /path/to/manifests or https://...")
         return Location(shown=text, folder=Path(text).expanduser())
-    if scheme not in _SCHEMES:
-        raise ValueError(f"{scheme}:// is no way to a repository: use https, ssh or git+file, or the path of a folder")
-    address, query = _split_query(text)
-    parts = urlsplit(address)
-    if parts.password:
-        raise ValueError("the URL of the desired state holds a password: give it to git's credential helper instead")
-    path, inner = _split_inner(parts.path)
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
-    if not host and "file" not in scheme:
-        raise ValueError(f"{scheme}:// without a host: write {scheme}://HOST/PATH")
-    user = f"{parts.username}@" if parts.username else ""
-    scheme = scheme.removeprefix("git+")
-    return _repository(f"{scheme}://{user}{host}{port}{path}", f"{scheme}://{host}{port}{path}", inner, query)
-
-
-def _split_query(text: str) -> tuple[str, str]:
     address, _, query = text.partition("?")
-    return address, query
-
-
-def _split_inner(path: str) -> tuple[str, str]:
-    """`/org/repo//apps/shop` is the repository and the folder in it."""
-    lead = "/" if path.startswith("/") else ""
-    repository, _, inner = path.removeprefix("/").partition("//")
-    return lead + repository, inner
-
-
-def _repository(url: str, shown: str, inner: str, query: str) -> Location:
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    ref = options.pop("ref", "HEAD")
-    if options or not _REF.match(ref) or ".." in ref:
-        raise ValueError("after the ? of a repository comes ref=BRANCH, a tag or a commit, and nothing else")
+    address, inner = _split_inner(address)
+    remote, ref = parse_remote(address), _ref(query)
     folder = Path(inner.strip("/") or ".")
     if ".." in folder.parts or folder.is_absolute():
         raise ValueError("the folder behind // must lie within the repository")
-    return Location(shown=shown + (f"//{folder}" if inner else ""), folder=folder, url=url, ref=ref)
+    return Location(shown=remote.shown + (f"//{folder}" if inner else ""), folder=folder, url=remote.url, ref=ref)
+
+
+def _split_inner(address: str) -> tuple[str, str]:
+    """`https://host/org/repo//apps/shop` is the repository and the folder in it."""
+    lead, path = "", address
+    scheme, separator, rest = address.partition("://")
+    if separator:
+        host, slash, path = rest.partition("/")
+        lead = scheme + separator + host + slash
+    repository, _, inner = path.partition("//")
+    return lead + repository, inner
+
+
+def _ref(query: str) -> str:
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    ref = options.pop("ref", "HEAD")
+    if options or not is_ref_name(ref):
+        raise ValueError("after the ? of a repository comes ref=BRANCH, a tag or a commit, and nothing else")
+    return ref
 
 
 class Repository:
@@ -115,6 +78,11 @@ class Repository:
         self._location = location
         name = hashlib.sha256(f"{location.url}\n{location.ref}".encode()).hexdigest()[:16]
         self._copy = state / name
+        self._git = Git(
+            {"GIT_DIR": self._copy / ".git", "GIT_WORK_TREE": self._copy},
+            Remote(location.url, location.shown),
+            about=f"{location.shown} at {location.ref}",
+        )
 
     @property
     def folder(self) -> Path:
@@ -125,7 +93,7 @@ class Repository:
         """Whether an earlier fetch succeeded, in this process or before it."""
         if not await asyncio.to_thread((self._copy / ".git").is_dir):
             return False
-        return not isinstance(await self._git("rev-parse", "--quiet", "--verify", "HEAD"), GitFault)
+        return not isinstance(await self._git.text("rev-parse", "--quiet", "--verify", "HEAD"), GitFault)
 
     async def fetch(self) -> str | GitFault:
         """Bring the copy to what the ref says now; gives the commit.  A failure leaves the copy as it was."""
@@ -140,75 +108,7 @@ class Repository:
             ("clean", "--quiet", "-ffdx"),
         )
         for step in steps:
-            said = await self._git(*step)
+            said = await self._git.text(*step)
             if isinstance(said, GitFault):
                 return said
-        return await self._git("rev-parse", "HEAD")
-
-    async def _git(self, *arguments: str) -> str | GitFault:
-        command = (
-            "git",
-            "-c",
-            "core.hooksPath=/dev/null",
-            "-c",
-            "core.fsmonitor=false",
-            "-c",
-            "protocol.ext.allow=never",
-        )
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                *arguments,
-                cwd=self._copy,
-                env=self._environment(),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,
-            )
-        except OSError as error:
-            return GitFault(f"git cannot be run ({error.strerror}): install git, or declare a folder instead")
-        try:
-            async with asyncio.timeout(PATIENCE):
-                out, err = await process.communicate()
-        except TimeoutError:
-            await _end(process)
-            return GitFault(f"git took longer than {PATIENCE:.0f} s on {self._location.shown}: check that it answers")
-        except asyncio.CancelledError:
-            await _end(process)
-            raise
-        if process.returncode:
-            return GitFault(
-                f"git {arguments[0]} of {self._location.shown} at {self._location.ref} failed "
-                f"({self._said(err)}): check the address, the ref and git's own credentials"
-            )
-        return out.decode(errors="replace").strip()
-
-    def _said(self, err: bytes) -> str:
-        """Why git failed, in its own words and without user info."""
-        lines = [line for line in err.decode(errors="replace").splitlines() if line.strip()]
-        fatal = next((line for line in lines if line.startswith(("fatal:", "error:"))), None)
-        said = fatal or (lines[-1] if lines else "no reason given")
-        return excerpt(said.replace(self._location.url, self._location.shown), 300)
-
-    def _environment(self) -> dict[str, str]:
-        """Little of ours, so that no variable leads git astray; the address goes this way and not into `ps`."""
-        kept = {name: os.environ[name] for name in (*_ENVIRONMENT, *_GIT_ENVIRONMENT) if name in os.environ}
-        return kept | {
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_CONFIG_COUNT": "2",
-            "GIT_CONFIG_KEY_0": "remote.origin.url",
-            "GIT_CONFIG_VALUE_0": self._location.url,
-            "GIT_CONFIG_KEY_1": "advice.detachedHead",
-            "GIT_CONFIG_VALUE_1": "false",
-            "GIT_DIR": str(self._copy / ".git"),
-            "GIT_WORK_TREE": str(self._copy),
-            "LC_ALL": "C",
-        }
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Stop git and what it started (ssh, a helper): they share a session of their own."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, 9)
-    await process.wait()
+        return await self._git.text("rev-parse", "HEAD")

@@ -27,6 +27,9 @@ _TEMPLATES: Final[dict[str, tuple[str, ...]]] = {
 LIMITING: Final = frozenset({"NetworkPolicy", "ResourceQuota", "LimitRange"})
 """Kinds that stand in a workload's way by being there."""
 
+AUTOSCALERS: Final = frozenset({"HorizontalPodAutoscaler", "ScaledObject"})
+"""Kinds that choose a workload's replicas."""
+
 
 @dataclass(frozen=True, slots=True)
 class Edge:
@@ -150,7 +153,7 @@ def _around(
                 yield kind, name, "Service that leads to its pods", False
             case "Service" if name == dig_str(manifest, "spec", "serviceName"):
                 yield kind, name, "Service that names its pods", False
-            case "HorizontalPodAutoscaler" if _aims_at(spec, manifest):
+            case _ if kind in AUTOSCALERS and _aims_at(spec, manifest):
                 yield kind, name, "autoscaler of its replicas", False
             case "PodDisruptionBudget" if "selector" in spec and selects(dig_object(spec, "selector"), labels):
                 yield kind, name, "disruption budget over its pods", False
@@ -176,8 +179,9 @@ def _around(
 
 
 def _aims_at(spec: JsonObject, manifest: JsonObject) -> bool:
+    """KEDA takes a Deployment where the kind is left out; to anybody else it is required."""
     aim = dig_object(spec, "scaleTargetRef")
-    return dig_str(aim, "kind") == dig_str(manifest, "kind") and dig_str(aim, "name") == dig_str(
+    return (dig_str(aim, "kind") or "Deployment") == dig_str(manifest, "kind") and dig_str(aim, "name") == dig_str(
         manifest, "metadata", "name"
     )
 

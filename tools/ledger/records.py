@@ -134,8 +134,8 @@ class PlanStart(Record):
 class AuditEntry(Record):
     """One line of the audit trail: who, what, about which incident, with which result, and why.
 
-    `phase` is one of: signal, evidence, diagnosis, plan, decision, approval, intent, outcome, verify, undo, close,
-    pause.
+    `phase` is one of: signal, evidence, diagnosis, plan, decision, approval, intent, outcome, verify, undo, revert,
+    close, pause.
     """
 
     seq: int = 0

@@ -232,7 +232,8 @@ def apply(live: JsonObject, wanted: JsonObject, manager: str, *, force: bool, no
     if clashes and not force:
         raise _conflict(clashes, others)
     merged = _overlay(clone(live), wanted, ())
-    for path in sorted(before - mine, key=lambda p: (not is_item(p), p)):
+    above = {path[:depth] for path in mine for depth in range(1, len(path))}  # an empty map that has entries now
+    for path in sorted(before - mine - above, key=lambda p: (not is_item(p), p)):
         shared = any(o[: len(path)] == path for o in others) if is_item(path) else path in others
         if not shared:
             remove(merged, path)

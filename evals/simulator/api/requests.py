@@ -125,7 +125,7 @@ def body(raw: bytes, content_type: str) -> JsonValue:
         raise ApiError(415, f"the body of the request was in an unknown format - {content_type}", details={})
     if "yaml" in content_type:
         try:
-            from_yaml: JsonValue = yaml.safe_load(raw)
+            from_yaml: JsonValue = yaml.load(raw, Loader=yaml.CSafeLoader)
         except yaml.YAMLError as error:
             raise bad_request(f"error decoding YAML: {error}") from error
         return from_yaml

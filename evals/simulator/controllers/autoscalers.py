@@ -29,7 +29,11 @@ _STABILISE_SECONDS = 300.0
 
 
 class NoMetricError(Exception):
-    """The utilisation cannot be computed; the text is what the condition says."""
+    """The metric cannot be had; the text is what the condition says, with this reason."""
+
+    def __init__(self, text: str, reason: str = "FailedGetResourceMetric") -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class Autoscalers(Controller):
@@ -92,15 +96,15 @@ class Autoscalers(Controller):
             wanted, reason = low, "Current number of replicas below Spec.MinReplicas"
         else:
             try:
-                wanted = self._by_metric(hpa, target, status, current)
-                reason = (
-                    f"cpu resource utilization (percentage of request) "
-                    f"{'above' if wanted > current else 'below'} target"
-                )
+                by, what = self._by_cpu, "cpu resource utilization (percentage of request)"
+                if dig_str(hpa, "spec", "metrics", 0, "type") == "External":
+                    by, what = self._by_external, f"external metric {_external(hpa)[1]}"
+                wanted = by(hpa, target, status, current)
+                reason = f"{what} {'above' if wanted > current else 'below'} target"
             except NoMetricError as error:
                 said = f"the HPA was unable to compute the replica count: {error}"
-                self._say(status, "ScalingActive", "False", "FailedGetResourceMetric", said)
-                self.api.event(hpa, "Warning", "FailedGetResourceMetric", str(error), NAME)
+                self._say(status, "ScalingActive", "False", error.reason, said)
+                self.api.event(hpa, "Warning", error.reason, str(error), NAME)
                 text = f"invalid metrics (1 invalid out of 1), first error is: {error}"
                 self.api.event(hpa, "Warning", "FailedComputeMetricsReplicas", text, NAME)
                 status["desiredReplicas"] = current
@@ -127,7 +131,27 @@ class Autoscalers(Controller):
                 "the desired count is within the acceptable range",
             )
 
-    def _by_metric(self, hpa: JsonObject, target: JsonObject, status: JsonObject, current: int) -> int:
+    def _by_external(self, hpa: JsonObject, target: JsonObject, status: JsonObject, current: int) -> int:
+        """The first external metric: how many replicas bear it at the goal for each."""
+        del target
+        scaled, metric, goal = _external(hpa)
+        value = self.manager.metrics.external(namespace_of(hpa), scaled, metric)
+        if value is None:
+            raise NoMetricError(
+                f"unable to get external metric {namespace_of(hpa)}/{metric}/nil: unable to fetch metrics from "
+                "external metrics API: rpc error: code = Unknown desc = error when getting metric values",
+                "FailedGetExternalMetric",
+            )
+        average: JsonObject = {"averageValue": f"{value / current:g}"}
+        status["currentMetrics"] = [{"type": "External", "external": {"metric": {"name": metric}, "current": average}}]
+        text = f"the HPA was able to successfully calculate a replica count from external metric {metric}"
+        self._say(status, "ScalingActive", "True", "ValidMetricFound", text)
+        if abs(value / (goal * current) - 1) <= _TOLERANCE:
+            return current
+        wanted = math.ceil(value / goal)
+        return current if wanted < current and self._is_steady(hpa, status, current) else wanted
+
+    def _by_cpu(self, hpa: JsonObject, target: JsonObject, status: JsonObject, current: int) -> int:
         selector = dig_object(target, "spec", "selector")
         found = [
             p for p in self.api.store.select("pods", namespace_of(hpa)) if selector and selects(selector, labels_of(p))
@@ -164,9 +188,10 @@ class Autoscalers(Controller):
         if abs(ratio - 1) <= _TOLERANCE:
             return current
         wanted = math.ceil(current * ratio)
-        if wanted < current and self.api.clock.monotonic() < self._steady_until(hpa, status, current):
-            return current
-        return wanted
+        return current if wanted < current and self._is_steady(hpa, status, current) else wanted
+
+    def _is_steady(self, hpa: JsonObject, status: JsonObject, current: int) -> bool:
+        return self.api.clock.monotonic() < self._steady_until(hpa, status, current)
 
     def _steady_until(self, hpa: JsonObject, status: JsonObject, current: int) -> float:
         """Scaling down waits until the load has been low for the stabilisation window."""
@@ -205,3 +230,11 @@ class Autoscalers(Controller):
             "SucceededRescale",
             f"the HPA controller was able to update the target scale to {wanted}",
         )
+
+
+def _external(hpa: JsonObject) -> tuple[str, str, float]:
+    """(the ScaledObject that its selector names, name of the metric, what one replica is to bear)."""
+    metric = dig_object(hpa, "spec", "metrics", 0, "external")
+    selector = dig_object(metric, "metric", "selector", "matchLabels")
+    goal = quantity.parse(dig(metric, "target", "averageValue"))
+    return dig_str(selector, "scaledobject.keda.sh/name"), dig_str(metric, "metric", "name"), float(goal)

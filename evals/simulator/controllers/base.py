@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from evals.simulator.api.core import Api
@@ -37,6 +38,11 @@ class Controller(ABC):
         self.manager.later(self, (namespace, name), seconds)
 
 
+def _nobody(namespace: str, scaled: str, metric: str) -> float | None:
+    del namespace, scaled, metric
+    return None
+
+
 class Metrics:
     """What pods use, given by whoever runs the simulation."""
 
@@ -44,6 +50,8 @@ class Metrics:
         self._cpu: dict[tuple[str, str], float] = {}
         self.default: float | None = None
         """What pods use of which nobody said anything; None: they have no metrics."""
+        self.external: Callable[[str, str, str], float | None] = _nobody
+        """Who answers for `external.metrics.k8s.io`: the value of a namespace, a ScaledObject's name and a metric."""
 
     def set(self, namespace: str, workload: str, millicores: float) -> None:
         """Every pod of the workload uses that much from now on."""

@@ -13,6 +13,7 @@ from graph.plan import Step
 from graph.rules.case import Answer, Hopeless, Remedy
 from graph.rules.objects.case import ObjectCase, action
 from graph.rules.words import name_of, reasons_of, said_of, sentence
+from graph.subjects import CONTROLLED_BY, MADE_AGAIN
 from tools.executors.models.batch import LONGEST_RERUN, MOST_RERUNS, rerun_name
 from tools.refs import absent_uid
 
@@ -27,7 +28,8 @@ class Batch:
 
     name = "batch"
     safe_because = (
-        "It waits for a person; a rerun is a new Job beside the old one, and a resumed CronJob can be suspended."
+        "It waits for a person; work is only done again where nothing is doing it, what is replaced is kept in the"
+        " ledger, and a resumed CronJob can be suspended."
     )
 
     def judge(self, case: ObjectCase) -> Answer | None:
@@ -56,23 +58,44 @@ def _failed(case: ObjectCase, said: str) -> Answer | None:
             reasons=reasons_of(case.signals),
         )
     longer = min(max(deadline * LONGER, LEAST_DEADLINE), LONGEST_RERUN)
-    number = _free_number(case)
-    if number is None:
+    again = _again(case, longer)
+    if again is None:
         return Hopeless(
             cause="job_needs_longer",
-            sentence=sentence(what, "It was run again more than once, and that did not do."),
+            sentence=sentence(what, "It was run again, and that did not do."),
             advice="Find out why it takes so long.",
             reasons=reasons_of(case.signals),
         )
-    rerun = action("rerun_job", case.target, number=number, deadline_seconds=longer)
-    if case.was_tried(rerun):
+    if any(case.was_tried(step.action) for step in again):
         return None
     return Remedy(
         cause="job_deadline_too_short",
         sentence=sentence(what, f"Its deadline is {deadline} seconds."),
         confidence=0.7,
-        steps=(Step(action=rerun, why=f"The same work with {longer} seconds instead of {deadline}."),),
+        steps=again,
         reasons=reasons_of(case.signals),
+    )
+
+
+def _again(case: ObjectCase, longer: int) -> tuple[Step, ...] | None:
+    """The work once more: under its own name where nobody controls the Job, else beside it; None when it was before.
+
+    Whoever waits for a Job waits for its name; one that a CronJob made is part of that CronJob's record.
+    """
+    lines = case.evidence.subject.lines if case.evidence.subject is not None else ()
+    why = f"The same work with {longer} seconds for it."
+    if any(line.startswith(CONTROLLED_BY) for line in lines):
+        number = _free_number(case)
+        if number is None:
+            return None
+        return (Step(action=action("rerun_job", case.target, number=number, deadline_seconds=longer), why=why),)
+    if MADE_AGAIN in lines:
+        return None
+    remove = action("remove_failed_job", case.target)
+    again = action("recreate_failed_job", case.target, deadline_seconds=longer)
+    return (
+        Step(action=remove, why="A Job that has ended cannot be changed, and others wait for it by its name."),
+        Step(action=again, why=why),
     )
 
 

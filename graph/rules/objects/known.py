@@ -19,6 +19,10 @@ _ADVICE: Final = {
         "claim_unbound",
         "Look at the storage class, its provisioner and free volumes; a claim cannot change its class.",
     ),
+    Reason.TRAFFIC_CUT: (
+        "policy_cuts_off",
+        "Ask whoever made the policy; add a rule that admits the clients, or take the policy away.",
+    ),
     Reason.EVICTION_BLOCKED: (
         "budget_blocks_evictions",
         "The budget can never allow an eviction with this many replicas: correct it, or add replicas.",

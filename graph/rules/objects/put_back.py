@@ -16,10 +16,19 @@ from graph.rules.objects.case import ObjectCase, described, step_back, way_back
 from graph.rules.words import by_weight, name_of, reasons_of, said_of, sentence, trouble
 
 CONFIDENCE: Final = {VersionSource.DESIRED: 0.95, VersionSource.LAST_KNOWN_GOOD: 0.85}
-_NEVER: Final = frozenset({Reason.DELETION_STUCK, Reason.NODE_NOT_READY, Reason.NODE_PRESSURE, Reason.JOB_FAILED})
+_NEVER: Final = frozenset(
+    {
+        Reason.DELETION_STUCK,
+        Reason.NODE_NOT_READY,
+        Reason.NODE_PRESSURE,
+        Reason.NODE_PROBLEM,
+        Reason.JOB_FAILED,
+    }
+)
 """What no manifest brings back."""
 _FIXED: Final = frozenset({"PersistentVolumeClaim"})
 """What differs of these cannot be written on the live object."""
+_NOTES: Final = "metadata.annotations"
 _PERSON: Final = frozenset({Reason.SCALED_TO_ZERO, Reason.ROLLOUT_PAUSED, Reason.CRONJOB_SUSPENDED, Reason.DRIFTED})
 """What somebody may have meant: without a declared state a person says."""
 
@@ -37,7 +46,7 @@ class PutBack:
         """The first way back that was not tried; None when there is none for the target itself."""
         if case.target.kind in _FIXED or any(s.reason in _NEVER for s in case.signals):
             return None
-        way = next((w for w in case.ways if not case.was_tried(way_back(w))), None)
+        way = next((w for w in case.ways if writes_something(w) and not case.was_tried(way_back(w))), None)
         if way is None:
             return None
         if way.is_ours:
@@ -50,6 +59,11 @@ class PutBack:
             reasons=reasons_of(case.signals),
             needs_person=_doubts(case, way),
         )
+
+
+def writes_something(way: ObjectCandidate) -> bool:
+    """Whether going this way writes anything: reverting leaves an object's own notes (annotations) as they are."""
+    return way.operation is not Operation.REVERT or any(not c.path.startswith(_NOTES) for c in way.changes)
 
 
 def what_shows(case: ObjectCase) -> str:

@@ -65,6 +65,12 @@ async def test_a_plain_update_conflicts_with_apply(cluster: Cluster) -> None:
     assert 'conflict with "hand" using v1' in answer.message
 
 
+async def test_a_map_that_was_applied_empty_takes_entries(cluster: Cluster) -> None:
+    await cluster.apply(config(data={}))
+    answer = await cluster.apply(config(data={"a": "1"}))
+    assert answer.body["data"] == {"a": "1"}
+
+
 async def test_apply_needs_a_manager(cluster: Cluster) -> None:
     path = cluster.path("ConfigMap", "c")
     answer = await cluster.call("PATCH", path, config(), media="application/apply-patch+yaml")

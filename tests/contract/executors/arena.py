@@ -5,22 +5,24 @@ The server is a real one when SELFHEAL_CONTRACT_KUBECONFIG names it, and the pro
 
 from __future__ import annotations
 
-import asyncio
-import time
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
+from graph.ways import COUNTS_STATUS
+from tests.support.crossplane.model import NAMES, wide_rules
 from tools import registry
-from tools.clock import SystemClock
+from tools.clock import Clock
 from tools.cluster.allowlist import READ_RULES, Rule
 from tools.cluster.client import AccessQuestion, Cluster, WriteResult
 from tools.cluster.documents import content_of
-from tools.cluster.resources import KNOWN, NAMESPACE, POD, REPLICA_SET, Resource, WriteRequest
+from tools.cluster.resources import KNOWN, NAMESPACE, POD, Resource, WriteRequest
 from tools.errors import NotFound
 from tools.executors.base import ACTION_ID, INCIDENT_ID, Action
+from tools.executors.crossplane.finder import catalogue_of
 from tools.executors.models.edit import EDITS
 from tools.guard.door import Door
 from tools.guard.orders import Order, OrderContext
@@ -34,6 +36,8 @@ from tools.refs import IncidentId, ObjectRef, Pin, PlanId
 
 PDB = KNOWN["PodDisruptionBudget"]
 HPA = KNOWN["HorizontalPodAutoscaler"]
+LISTED = catalogue_of(NAMES)
+"""The resources of the small provider; known once a test has installed their definitions."""
 SET_UP = ("deployments", "statefulsets", "daemonsets")
 KINDS_IT_MAKES = (
     *(("", kind) for kind in ("serviceaccounts", "resourcequotas", "limitranges")),
@@ -44,6 +48,7 @@ WIDE = (
     *(Rule(verb, group, kind) for group, kind in KINDS_IT_MAKES for verb in ("get", "create", "patch", "delete")),
     *READ_RULES,
     *registry.allow_rules(),
+    *wide_rules(),
     *(Rule(verb, "apps", kind) for kind in SET_UP for verb in ("create", "patch", "delete")),
     Rule("create", "", "namespaces"),
     Rule("delete", "", "namespaces"),
@@ -59,7 +64,12 @@ WIDE = (
     Rule("delete", "", "persistentvolumes"),
     *(Rule(verb, "storage.k8s.io", "storageclasses") for verb in ("get", "create", "delete")),
     *(Rule(verb, "batch", kind) for kind in ("jobs", "cronjobs") for verb in ("create", "patch")),
+    *(Rule(verb, "keda.sh", kind) for kind in ("scaledobjects", "scaledjobs") for verb in ("create", "patch")),
+    Rule("create", "apiextensions.k8s.io", "customresourcedefinitions"),
+    Rule("create", "argoproj.io", "applications"),
 )
+LOOK = timedelta(seconds=0.2)
+"""How long to wait between two looks at the cluster."""
 KEPT_BY_CONTROLLERS = ("deployment.kubernetes.io/revision", "deprecated.daemonset.template.generation")
 FREE = Policy.model_validate(
     {
@@ -172,17 +182,22 @@ class Arena:
     door: Door
     patience: float
     shelf: Shelf
+    clock: Clock
+    """The simulator's, which is virtual, or the system's."""
     outside: list[tuple[Resource, str]] = field(default_factory=list)
 
     @classmethod
-    async def make(cls, cluster: Cluster, ledger: Ledger, *, patience: float, policy: Policy = FREE) -> Arena:
+    async def make(
+        cls, cluster: Cluster, ledger: Ledger, clock: Clock, *, patience: float, policy: Policy = FREE
+    ) -> Arena:
         namespace = f"door-{uuid.uuid4().hex[:8]}"
         diary = Diary()
         watched = WatchedCluster(cluster, diary)
         shelf = Shelf()
-        enabled = registry.executors(image_registries=("localhost",), versions=shelf)
-        door = Door(watched, WatchedLedger(ledger, diary), policy, SystemClock(), enabled, "selfheal")
-        arena = cls(cluster, ledger, namespace, diary, watched, door, patience, shelf)
+        enabled = registry.executors(image_registries=("localhost",), versions=shelf, catalogue=LISTED)
+        books = WatchedLedger(ledger, diary)
+        door = Door(watched, books, policy, clock, enabled, "selfheal", find=LISTED.find)
+        arena = cls(cluster, ledger, namespace, diary, watched, door, patience, shelf, clock)
         await arena.create(NAMESPACE, {"metadata": {"name": namespace}})
         return arena
 
@@ -191,7 +206,7 @@ class Arena:
         name = dig_str(document, "metadata", "name")
         if not resource.namespaced and resource is not NAMESPACE:
             self.outside.append((resource, name))
-        body: JsonObject = {"apiVersion": resource.api_version, "kind": resource.kind, **document}
+        body: JsonObject = {"apiVersion": resource.api_version, "kind": resource.manifest_kind, **document}
         space = self.namespace if resource.namespaced else None
         return (await self.cluster.write(WriteRequest("create", resource, space, name, body), dry_run=False)).object
 
@@ -209,10 +224,10 @@ class Arena:
 
     async def until(self, what: str, question: Callable[[], Awaitable[bool]]) -> None:
         """Wait until the answer is yes; fail with `what` otherwise."""
-        ends = time.monotonic() + self.patience
+        ends = self.clock.monotonic() + self.patience
         while not await question():
-            assert time.monotonic() < ends, f"{what}: not within {self.patience} s"
-            await asyncio.sleep(0.1)
+            assert self.clock.monotonic() < ends, f"{what}: not within {self.patience} s"
+            await self.clock.sleep(LOOK)
 
     async def settled(self, ref: ObjectRef) -> None:
         """Wait until a workload has rolled out and every pod of it is ready."""
@@ -251,12 +266,12 @@ class Arena:
             ref=ref,
             uid=dig_str(live, "metadata", "uid"),
             resource_version=dig_str(live, "metadata", "resourceVersion"),
-            generation=dig_int(live, "metadata", "generation"),
+            generation=None if ref.kind in COUNTS_STATUS else dig_int(live, "metadata", "generation"),
             content=content_of(live),
         )
 
     async def open_incident(self, incident: IncidentId, owner: ObjectRef, uid: str) -> None:
-        now = SystemClock().now()
+        now = self.clock.now()
         record = IncidentRecord(
             id=incident,
             fingerprint=str(incident),
@@ -277,7 +292,9 @@ class Arena:
 
 
 def resource_of(kind: str) -> Resource:
-    return REPLICA_SET if kind == "ReplicaSet" else KNOWN[kind]
+    found = LISTED.find(kind)
+    assert found is not None, f"{kind} is not known here"
+    return found
 
 
 def has_settled(workload: JsonObject) -> bool:

@@ -9,7 +9,7 @@ from tests.contract.executors.arena import Arena, env_change, resource_of, workl
 from tools import registry
 from tools.executors.actions import AnyAction
 from tools.guard.verdict import ReasonCode
-from tools.jsontypes import JsonObject, dig_int, dig_list, dig_str
+from tools.jsontypes import JsonObject, dig_list, dig_str
 from tools.refs import ObjectRef
 
 APP = "web"
@@ -110,13 +110,12 @@ async def healthy_deletion(arena: Arena) -> tuple[AnyAction, ReasonCode]:
 async def crashing(arena: Arena) -> None:
     await staged("Deployment", command="exit 3", settle=False)(arena)
 
-    async def has_crashed() -> bool:
-        pods = await arena.pods(APP)
-        return any(
-            (dig_int(s, "restartCount") or 0) >= 1 for p in pods for s in dig_list(p, "status", "containerStatuses")
-        )
+    async def is_waiting() -> bool:
+        """Between two starts: while a container runs that will end, its pod is ready."""
+        found = [s for p in await arena.pods(APP) for s in dig_list(p, "status", "containerStatuses")]
+        return any(dig_str(s, "state", "waiting", "reason") == "CrashLoopBackOff" for s in found)
 
-    await arena.until("the pod crashed", has_crashed)
+    await arena.until("the pod waits to be started again", is_waiting)
 
 
 TEMPLATE_EDIT = env_change("somebody's")

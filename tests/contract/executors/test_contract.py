@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
-from tests.contract.executors import cases
+from tests.contract.executors import cases, walk
 from tests.contract.executors.arena import Arena, resource_of, without_status
 from tests.contract.executors.cases import Case
+from tests.contract.executors.delivery import DELIVERY_CASES
 from tests.contract.executors.edits import EDIT_CASES
+from tests.contract.executors.externals import EXTERNAL_CASES
+from tests.contract.executors.keda import KEDA_CASES
 from tests.contract.executors.platform import PLATFORM_CASES
 from tests.contract.executors.reverts import REVERT_CASES
-from tools import registry
 from tools.cluster.resources import WriteRequest
-from tools.errors import NotFound, Unreachable
-from tools.executors.base import ACTION_ID, INCIDENT_ID, Applied, Mark
-from tools.guard.orders import Acted, Again, Order, Ready, UndoneBy
+from tools.executors.base import ACTION_ID, INCIDENT_ID
+from tools.guard.orders import Acted, Order, UndoneBy
 from tools.guard.verdict import ReasonCode, Refused
-from tools.jsontypes import JsonObject, dig_int, dig_object, dig_str
-from tools.ledger.records import ActionState
+from tools.jsontypes import JsonObject, dig_object, dig_str
 
-CASES = (*cases.CASES, *PLATFORM_CASES, *EDIT_CASES, *REVERT_CASES)
+CASES = (
+    *cases.CASES,
+    *PLATFORM_CASES,
+    *EDIT_CASES,
+    *REVERT_CASES,
+    *KEDA_CASES,
+    *EXTERNAL_CASES,
+    *DELIVERY_CASES,
+)
 CONTESTED = [c for c in CASES if c.exact and c.contested]
 every = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 exact = pytest.mark.parametrize("case", [c for c in CASES if c.exact], ids=[c.name for c in CASES if c.exact])
-marked = pytest.mark.parametrize(
-    "case", [c for c in CASES if "pod" not in c.name], ids=[c.name for c in CASES if "pod" not in c.name]
-)
+MARKED = [c for c in CASES if "pod" not in c.name]
+marked = pytest.mark.parametrize("case", MARKED, ids=[c.name for c in MARKED])
 
 
 async def ordered(arena: Arena, case: Case) -> Order:
@@ -48,66 +54,30 @@ async def test_refuses_when_its_precondition_fails(arena: Arena, case: Case) -> 
 
 
 @every
-async def test_changes_nothing_in_a_dry_run(arena: Arena, case: Case) -> None:
+async def test_is_tried_carried_out_once_and_taken_back(arena: Arena, case: Case) -> None:
+    """Nothing in a dry run; once; known by its marks; then as before, or left to the controller that restores it."""
     order = await ordered(arena, case)
-    before = await arena.get(order.action.target)
-    found = await arena.door.assess(order)
-    assert isinstance(found, Ready), found
-    after = await arena.get(order.action.target)
-    assert without_status(after) == without_status(before)
-    assert dig_int(after, "metadata", "generation") == dig_int(before, "metadata", "generation")
-    assert arena.diary.lines == []
+    target = order.action.target
+    before = without_status(await arena.get(target))
+    await walk.tried(arena, order)
+    acted = await walk.carried_out_once(arena, order)
+    if case in MARKED:
+        assert_marks(await arena.get(target), order)
+    if case.exact:
+        assert without_status(await arena.get(target)) != before
+        await walk.taken_back(arena, order, acted)
+        assert without_status(await arena.get(target)) == before
+    else:
+        undone = await arena.door.undo(acted.action_id, order.incident_id)
+        assert isinstance(undone, UndoneBy), undone
+        assert (undone.by, len(arena.diary.done)) == ("controller", 1)
 
 
-@every
-async def test_acts_once_and_a_repetition_finds_it_done(arena: Arena, case: Case) -> None:
-    order = await ordered(arena, case)
-    first = await arena.door.act(order)
-    again = await arena.door.act(order)
-    assert isinstance(first, Acted), first
-    assert isinstance(again, Acted), again
-    assert (first.resumed, again.resumed, first.action_id) == (False, True, order.action_id)
-    assert arena.diary.lines[0] == f"intent:{order.action_id}"
-    assert len(arena.diary.done) == 1
-    assert await arena.door.check_postcondition(order) is None
-
-
-@marked
-async def test_leaves_its_marks_on_the_object_and_not_on_the_pods(arena: Arena, case: Case) -> None:
-    order = await ordered(arena, case)
-    assert isinstance(await arena.door.act(order), Acted)
-    live = await arena.get(order.action.target)
+def assert_marks(live: JsonObject, order: Order) -> None:
+    """On the object, and not on its pods."""
     notes = dig_object(live, "metadata", "annotations")
     assert (notes[ACTION_ID], notes[INCIDENT_ID]) == (order.action_id, order.incident_id)
     assert ACTION_ID not in dig_object(live, "spec", "template", "metadata", "annotations")
-
-
-@exact
-async def test_act_then_undo_is_the_identity(arena: Arena, case: Case) -> None:
-    order = await ordered(arena, case)
-    before = await arena.get(order.action.target)
-    acted = await arena.door.act(order)
-    assert isinstance(acted, Acted), acted
-    assert without_status(await arena.get(order.action.target)) != without_status(before)
-    undone = await arena.door.undo(acted.action_id, order.incident_id)
-    assert isinstance(undone, UndoneBy), undone
-    again = await arena.door.undo(acted.action_id, order.incident_id)
-    assert isinstance(again, UndoneBy), again
-    assert (undone.by, again.by, again.resumed, len(arena.diary.done)) == ("inverse", "inverse", True, 2)
-    assert without_status(await arena.get(order.action.target)) == without_status(before)
-    record = await arena.ledger.action(acted.action_id)
-    assert record is not None
-    assert record.state is ActionState.UNDONE
-
-
-@pytest.mark.parametrize("case", [c for c in CASES if not c.exact], ids=[c.name for c in CASES if not c.exact])
-async def test_what_a_controller_restores_is_left_to_it(arena: Arena, case: Case) -> None:
-    order = await ordered(arena, case)
-    acted = await arena.door.act(order)
-    assert isinstance(acted, Acted), acted
-    undone = await arena.door.undo(acted.action_id, order.incident_id)
-    assert isinstance(undone, UndoneBy), undone
-    assert (undone.by, len(arena.diary.done)) == ("controller", 1)
 
 
 @pytest.mark.parametrize("case", CONTESTED, ids=[c.name for c in CONTESTED])
@@ -173,45 +143,10 @@ async def test_a_mere_status_or_label_update_in_between_is_got_over(arena: Arena
 
 
 @every
-async def test_was_applied_is_right_before_and_after(arena: Arena, case: Case) -> None:
-    order = await ordered(arena, case)
-    executor = registry.executors()[order.action.tool]
-    before = await executor.read(order.action, arena.cluster)
-    mark = Mark(order.action_id, order.incident_id)
-    assert executor.was_applied(order.action, before, await arena.get(order.action.target), mark) is Applied.NO
-    assert isinstance(await arena.door.act(order), Acted)
-    now: JsonObject | None = None
-    with suppress(NotFound):  # an evicted pod may be gone already
-        now = await arena.get(order.action.target)
-    assert executor.was_applied(order.action, before, now, mark) is Applied.YES
-
-
-@every
 async def test_an_answer_that_is_lost_is_found_by_reading_back(arena: Arena, case: Case) -> None:
-    order = await ordered(arena, case)
-
-    async def lose(_: WriteRequest) -> None:
-        arena.watched.after_call = None
-        raise Unreachable("the connection broke after the server had the request")
-
-    arena.watched.after_call = lose
-    acted = await arena.door.act(order)
-    assert isinstance(acted, Acted), acted
-    assert (acted.resumed, len(arena.diary.done)) == (True, 1)
+    await walk.carried_out_though_the_answer_is_lost(arena, await ordered(arena, case))
 
 
 @every
 async def test_a_call_that_never_arrived_is_found_not_to_have_happened(arena: Arena, case: Case) -> None:
-    order = await ordered(arena, case)
-
-    async def lose(_: WriteRequest) -> None:
-        arena.watched.before_call = None
-        raise Unreachable("no route to the server")
-
-    arena.watched.before_call = lose
-    lost = await arena.door.act(order)
-    assert isinstance(lost, Again), lost
-    acted = await arena.door.act(order)
-    assert isinstance(acted, Acted), acted
-    assert acted.resumed is False
-    assert len({line for line in arena.diary.lines if line.startswith("intent:")}) == 1
+    await walk.carried_out_after_a_call_that_never_arrived(arena, await ordered(arena, case))

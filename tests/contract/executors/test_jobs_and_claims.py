@@ -9,15 +9,14 @@ from typing import Any
 
 import pytest
 
+from tests.contract.executors import walk
 from tests.contract.executors.arena import FREE, Arena, without_status, workload
 from tests.contract.executors.cases import APP
 from tests.contract.executors.platform import cron_job, here
 from tools import registry
-from tools.clock import SystemClock
 from tools.cluster.resources import CRON_JOB, JOB, PERSISTENT_VOLUME, POD, PVC, STORAGE_CLASS, WriteRequest
-from tools.errors import NotFound, Unreachable
+from tools.errors import NotFound
 from tools.executors.actions import AnyAction
-from tools.executors.base import Applied, Mark
 from tools.executors.whole import MADE_BY
 from tools.guard.door import Door
 from tools.guard.orders import Acted, Again, Order, Outcome, Ready, Undoing, UndoneBy
@@ -139,6 +138,8 @@ RERUN = here("rerun_job", number=1, deadline_seconds=60)
 DELETE = here("delete_job")
 EXPAND = here("expand_pvc", size="20Mi")
 REMOVE = here("remove_unbound_pvc")
+REMOVE_JOB = here("remove_failed_job")
+RECREATE_JOB = here("recreate_failed_job", deadline_seconds=60)
 
 
 @dataclass(frozen=True)
@@ -156,8 +157,9 @@ CASES = (
     Whole("delete_job", hanging_job, DELETE, "CronJob"),
     Whole("expand_pvc", bound_claim, EXPAND, "PersistentVolumeClaim"),
     Whole("remove_unbound_pvc", unbound_claim, REMOVE, "PersistentVolumeClaim"),
+    Whole("remove_failed_job", failed_job, REMOVE_JOB, "Job"),
 )
-COVERED = {*(case.name for case in CASES), "recreate_unbound_pvc"}
+COVERED = {*(case.name for case in CASES), "recreate_unbound_pvc", "recreate_failed_job"}
 every = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 
 
@@ -172,6 +174,8 @@ async def ordered(arena: Arena, case: Whole) -> Order:
     [
         ("the job has not failed", hanging_job, RERUN, "Job", R.NO_CHANGE),
         ("no cron job made it", failed_job, DELETE, "Job", R.NO_CONTROLLER),
+        ("a cron job made it", hanging_job, REMOVE_JOB, "Job", R.TARGET_PROTECTED),
+        ("a cron job made it, so it is not made anew", hanging_job, RECREATE_JOB, "Job", R.TARGET_PROTECTED),
         ("more than twice the size", bound_claim, here("expand_pvc", size="21Mi"), "PersistentVolumeClaim",
          R.PARAM_OUT_OF_RANGE),
         ("smaller than it is", bound_claim, here("expand_pvc", size="5Mi"), "PersistentVolumeClaim",
@@ -213,53 +217,17 @@ async def test_waits_for_a_person_and_changes_nothing_in_a_dry_run(arena: Arena,
 
 @every
 async def test_acts_once_and_a_repetition_finds_it_done(arena: Arena, case: Whole) -> None:
-    order = await ordered(arena, case)
-    first, again = await arena.door.act(order), await arena.door.act(order)
-    assert isinstance(first, Acted), first
-    assert isinstance(again, Acted), again
-    assert (first.resumed, again.resumed, len(arena.diary.done)) == (False, True, 1)
-    assert await arena.door.check_postcondition(order) is None
-
-
-@every
-async def test_was_applied_is_right_before_and_after(arena: Arena, case: Whole) -> None:
-    order = await ordered(arena, case)
-    executor = registry.executors()[order.action.tool]
-    before, mark = await executor.read(order.action, arena.cluster), Mark(order.action_id, order.incident_id)
-    now = await look(arena, order.action.target) or None
-    assert executor.was_applied(order.action, before, now, mark) is Applied.NO
-    assert isinstance(await arena.door.act(order), Acted)
-    now = await look(arena, order.action.target) or None
-    assert executor.was_applied(order.action, before, now, mark) is Applied.YES
+    await walk.carried_out_once(arena, await ordered(arena, case))
 
 
 @every
 async def test_an_answer_that_is_lost_is_found_by_reading_back(arena: Arena, case: Whole) -> None:
-    order = await ordered(arena, case)
-
-    async def lose(_: WriteRequest) -> None:
-        arena.watched.after_call = None
-        raise Unreachable("the connection broke after the server had the request")
-
-    arena.watched.after_call = lose
-    acted = await arena.door.act(order)
-    assert isinstance(acted, Acted), acted
-    assert (acted.resumed, len(arena.diary.done)) == (True, 1)
+    await walk.carried_out_though_the_answer_is_lost(arena, await ordered(arena, case))
 
 
 @every
 async def test_a_call_that_never_arrived_is_found_not_to_have_happened(arena: Arena, case: Whole) -> None:
-    order = await ordered(arena, case)
-
-    async def lose(_: WriteRequest) -> None:
-        arena.watched.before_call = None
-        raise Unreachable("no route to the server")
-
-    arena.watched.before_call = lose
-    assert isinstance(await arena.door.act(order), Again)
-    acted = await arena.door.act(order)
-    assert isinstance(acted, Acted), acted
-    assert (acted.resumed, len(arena.diary.done)) == (False, 1)
+    await walk.carried_out_after_a_call_that_never_arrived(arena, await ordered(arena, case))
 
 
 # Jobs
@@ -323,6 +291,45 @@ async def test_a_hanging_job_goes_with_its_pods_and_cannot_be_brought_back(arena
     undone = await arena.door.undo(acted.action_id, order.incident_id)
     assert isinstance(undone, Refused), undone
     assert undone.code is R.UNDO_IMPOSSIBLE
+
+
+async def redoing(arena: Arena) -> tuple[Order, Order]:
+    """The two steps of one plan, as they are judged: before anything was done."""
+    first = await ordered(arena, CASES[4])
+    second = await arena.order(await RECREATE_JOB(arena), first.owner, approved=True)
+    return first, replace(
+        second, incident_id=first.incident_id, plan_id=first.plan_id, plan_hash=first.plan_hash, step=1
+    )
+
+
+async def test_a_failed_job_is_made_anew_in_two_steps_that_are_judged_as_one_plan(arena: Arena) -> None:
+    first, second = await redoing(arena)
+    before = await arena.get(first.action.target)
+    judged = [await arena.door.assess(step) for step in (first, second)]
+    assert [found.is_early for found in judged if isinstance(found, Ready)] == [False, True], judged
+    assert arena.diary.lines == []
+    await carried_out(arena, first)
+    await carried_out(arena, second)
+    live = await arena.get(first.action.target)
+    assert (dig(live, "spec", "activeDeadlineSeconds"), dig(live, "spec", "suspend")) == (60, False)
+    assert dig(live, "metadata", "uid") != dig(before, "metadata", "uid")
+    assert dig(live, "spec", "template", "spec") == dig(before, "spec", "template", "spec")
+    assert dig(live, "metadata", "labels", "team") == "books"
+    assert await arena.door.check_postcondition(second) is None
+    again = await arena.door.act(second)
+    assert isinstance(again, Acted), again
+    assert (again.resumed, arena.diary.done) == (True, ["done:delete", "done:create"])
+
+
+async def test_a_failed_job_that_is_put_back_does_not_begin_its_work(arena: Arena) -> None:
+    first, _ = await redoing(arena)
+    before = await arena.get(first.action.target)
+    acted = await carried_out(arena, first)
+    await taken_back(arena, acted, first)
+    after = await arena.get(first.action.target)
+    assert dig(after, "spec", "suspend") is True
+    assert dig(after, "spec", "template", "spec") == dig(before, "spec", "template", "spec")
+    assert not await pods_of(arena, APP)
 
 
 # Claims
@@ -415,7 +422,7 @@ async def test_nothing_is_made_of_a_claim_that_somebody_else_removed(arena: Aren
 async def test_a_crash_between_the_two_steps_is_got_over_from_the_ledger(arena: Arena) -> None:
     first, second = await recreation(arena)
     await carried_out(arena, first)
-    arena.door = Door(arena.watched, arena.ledger, FREE, SystemClock(), registry.executors(), "selfheal")
+    arena.door = Door(arena.watched, arena.ledger, FREE, arena.clock, registry.executors(), "selfheal")
     await carried_out(arena, second)
     live = await arena.get(first.action.target)
     assert dig_str(live, "spec", "storageClassName") == arena.namespace

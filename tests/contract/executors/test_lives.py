@@ -6,22 +6,22 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from tests.contract.executors import walk
 from tests.contract.executors.arena import Arena, resource_of, without_status, workload
 from tests.contract.executors.cases import APP
 from tests.contract.executors.reverts import DRIFTS, Drift, one_job
+from tests.contract.executors.walk import standing
 from tools import registry
 from tools.cluster.client import Cluster
 from tools.cluster.resources import WriteRequest
-from tools.errors import NotFound, Unreachable
 from tools.executors.actions import AnyAction
-from tools.executors.base import ACTION_ID, Action, Applied, Mark
+from tools.executors.base import ACTION_ID, Action
 from tools.executors.models.objects import RemoveObject
 from tools.executors.whole import MADE_BY
 from tools.guard.orders import Acted, Again, Order, OrderContext, Ready, UndoneBy
 from tools.guard.policy import Mode
 from tools.guard.verdict import ReasonCode, Refused
 from tools.jsontypes import JsonObject, dig_object, dig_str
-from tools.ledger.records import ActionState
 from tools.refs import IncidentId, ObjectRef, Pin, PlanId, absent_uid
 
 R = ReasonCode
@@ -58,13 +58,6 @@ made = pytest.mark.parametrize("life", LIVES[: len(RESTORED)], ids=RESTORED)
 def manifest(kind: str) -> JsonObject:
     body = {"CronJob": one_job(), **{k: {"spec": workload(k, APP)["spec"]} for k in RESTORED[8:11]}}.get(kind)
     return {"metadata": {"name": APP, "labels": {"team": "shop"}}, **(body or DECLARED[kind].declared)}
-
-
-async def standing(arena: Arena, ref: ObjectRef) -> JsonObject | None:
-    try:
-        return await arena.get(ref)
-    except NotFound:
-        return None
 
 
 async def ordered(arena: Arena, life: Life, **changes: object) -> Order:
@@ -112,56 +105,31 @@ async def test_it_waits_for_a_person_by_kind(arena: Arena, life: Life) -> None:
 
 
 @every
-async def test_it_changes_nothing_in_a_dry_run(arena: Arena, life: Life) -> None:
+async def test_it_is_tried_carried_out_once_and_taken_back(arena: Arena, life: Life) -> None:
     order = await ordered(arena, life)
     before = await standing(arena, life.ref(arena))
-    assert isinstance(await arena.door.assess(order), Ready)
-    assert (await standing(arena, life.ref(arena)), arena.diary.lines) == (before, [])
     assert (before is None) is life.makes
+    await walk.tried(arena, order)
+    assert await standing(arena, life.ref(arena)) == before, "not even a new version"
+    acted = await walk.carried_out_once(arena, order)
+    live = await standing(arena, life.ref(arena))
+    assert (live is None) is not life.makes
+    if live is not None:
+        assert_made(live, life, order)
+    undone = await walk.taken_back(arena, order, acted)
+    after = await standing(arena, life.ref(arena))
+    assert declared(after) == declared(before)
+    if after is not None:
+        assert dig_str(after, "metadata", "uid") in undone.sentence
 
 
-@every
-async def test_it_acts_once_and_a_repetition_finds_it_done(arena: Arena, life: Life) -> None:
-    order = await ordered(arena, life)
-    first, again = await arena.door.act(order), await arena.door.act(order)
-    assert isinstance(first, Acted), first
-    assert isinstance(again, Acted), again
-    assert (first.resumed, again.resumed, arena.diary.lines[0]) == (False, True, f"intent:{order.action_id}")
-    assert len(arena.diary.done) == 1
-    assert await arena.door.check_postcondition(order) is None
-
-
-@made
-async def test_what_is_made_says_what_its_version_says_and_bears_our_marks(arena: Arena, life: Life) -> None:
-    order = await ordered(arena, life)
-    assert isinstance(await arena.door.act(order), Acted)
-    live = await arena.get(life.ref(arena))
+def assert_made(live: JsonObject, life: Life, order: Order) -> None:
+    """It says what its version says, and bears our marks."""
     notes = dig_object(live, "metadata", "annotations")
     assert (notes[ACTION_ID], notes[MADE_BY]) == (order.action_id, order.action_id)
     assert dig_object(live, "metadata", "labels") == {"team": "shop"}
     assert ACTION_ID not in dig_object(live, "spec", "template", "metadata", "annotations")
     assert dig_object(live, "data") == dig_object(manifest(life.kind), "data")
-
-
-@every
-async def test_act_then_undo_is_the_identity(arena: Arena, life: Life) -> None:
-    order = await ordered(arena, life)
-    before = await standing(arena, life.ref(arena))
-    acted = await arena.door.act(order)
-    assert isinstance(acted, Acted), acted
-    assert (await standing(arena, life.ref(arena)) is None) is not life.makes
-    undone = await arena.door.undo(acted.action_id, order.incident_id)
-    again = await arena.door.undo(acted.action_id, order.incident_id)
-    assert isinstance(undone, UndoneBy), undone
-    assert isinstance(again, UndoneBy), again
-    assert (undone.by, again.by, again.resumed, len(arena.diary.done)) == ("inverse", "inverse", True, 2)
-    after = await standing(arena, life.ref(arena))
-    assert declared(after) == declared(before)
-    if after is not None:
-        assert dig_str(after, "metadata", "uid") in undone.sentence
-    record = await arena.ledger.action(acted.action_id)
-    assert record is not None
-    assert record.state is ActionState.UNDONE
 
 
 def declared(document: JsonObject | None) -> JsonObject | None:
@@ -247,43 +215,12 @@ async def test_somebody_who_comes_between_dry_run_and_call_is_not_overwritten(ar
 
 @every
 async def test_an_answer_that_is_lost_is_found_by_reading_back(arena: Arena, life: Life) -> None:
-    order = await ordered(arena, life)
-
-    async def lose(_: WriteRequest) -> None:
-        arena.watched.after_call = None
-        raise Unreachable("the connection broke after the server had the request")
-
-    arena.watched.after_call = lose
-    acted = await arena.door.act(order)
-    assert isinstance(acted, Acted), acted
-    assert (acted.resumed, len(arena.diary.done)) == (True, 1)
+    await walk.carried_out_though_the_answer_is_lost(arena, await ordered(arena, life))
 
 
 @every
 async def test_a_call_that_never_arrived_is_found_not_to_have_happened(arena: Arena, life: Life) -> None:
-    order = await ordered(arena, life)
-
-    async def lose(_: WriteRequest) -> None:
-        arena.watched.before_call = None
-        raise Unreachable("no route to the server")
-
-    arena.watched.before_call = lose
-    assert isinstance(await arena.door.act(order), Again)
-    acted = await arena.door.act(order)
-    assert isinstance(acted, Acted), acted
-    assert acted.resumed is False
-    assert len({line for line in arena.diary.lines if line.startswith("intent:")}) == 1
-
-
-@every
-async def test_was_applied_is_right_before_and_after(arena: Arena, life: Life) -> None:
-    order = await ordered(arena, life)
-    executor = registry.executors(versions=arena.shelf)[life.tool]
-    before = await executor.read(order.action, arena.cluster)
-    mark = Mark(order.action_id, order.incident_id)
-    assert executor.was_applied(order.action, before, await standing(arena, life.ref(arena)), mark) is Applied.NO
-    assert isinstance(await arena.door.act(order), Acted)
-    assert executor.was_applied(order.action, before, await standing(arena, life.ref(arena)), mark) is Applied.YES
+    await walk.carried_out_after_a_call_that_never_arrived(arena, await ordered(arena, life))
 
 
 # what is refused
@@ -357,7 +294,8 @@ async def test_what_nobody_declared_is_made_again_only_while_something_fails(are
 async def test_what_argo_cd_declares_is_left_to_it_though_it_is_gone(arena: Arena) -> None:
     life = Life("restore_object", "ConfigMap")
     ref = life.ref(arena)
-    metadata: JsonObject = {"name": APP, "annotations": {"argocd.argoproj.io/tracking-id": "shop:/ConfigMap:x/web"}}
+    tracked = f"shop:/ConfigMap:{arena.namespace}/web"
+    metadata: JsonObject = {"name": APP, "annotations": {"argocd.argoproj.io/tracking-id": tracked}}
     version = arena.shelf.put(ref, {"metadata": metadata, "data": {"MODE": "fast"}})
     refused = await arena.door.act(await order_for(arena, action(life, ref, version)))
     assert isinstance(refused, Refused), refused
@@ -367,7 +305,8 @@ async def test_what_argo_cd_declares_is_left_to_it_though_it_is_gone(arena: Aren
 async def test_a_network_policy_of_argo_cd_is_not_removed(arena: Arena) -> None:
     life = Life("remove_object", "NetworkPolicy")
     order = await ordered(arena, life)
-    tracking: JsonObject = {"argocd.argoproj.io/tracking-id": "shop:networking.k8s.io/NetworkPolicy:x/web"}
+    tracked = f"shop:networking.k8s.io/NetworkPolicy:{arena.namespace}/web"
+    tracking: JsonObject = {"argocd.argoproj.io/tracking-id": tracked}
     await arena.patch(resource_of(life.kind), APP, {"metadata": {"annotations": tracking}})
     refused = await arena.door.act(await order_for(arena, order.action, approved=True))
     assert isinstance(refused, Refused), refused

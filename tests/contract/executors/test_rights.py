@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from evals.simulator import ScaledClock, Simulator
+from evals.simulator import Simulator
 from tests.contract.executors.arena import FREE, WIDE, Arena, WatchedCluster
 from tests.contract.executors.cases import APP
 from tests.contract.executors.reverts import rules
 from tests.contract.executors.test_lives import order_for
+from tests.support.ledgers import ledger_at
 from tools import registry
-from tools.clock import SystemClock
 from tools.cluster.allowlist import READ_RULES, AllowList, Rule
 from tools.cluster.client import Cluster
 from tools.cluster.resources import ROLE
@@ -52,15 +52,15 @@ async def test_rights_that_the_healer_does_not_hold_are_for_a_person(
     tmp_path: Path, tool: str, verbs: tuple[str, ...], held: bool
 ) -> None:
     async with (
-        Simulator(clock=ScaledClock(20)) as simulator,
+        Simulator.virtual() as simulator,
         await Cluster.at(simulator.url, token=simulator.token("admin"), allowlist=AllowList(WIDE)) as admin,
         await Cluster.at(simulator.url, token=simulator.token(HEALER), allowlist=AllowList(WIDE)) as healer,
-        await Ledger.open(f"sqlite+aiosqlite:///{tmp_path}/ledger.db") as ledger,
+        await Ledger.open(await ledger_at(tmp_path / "ledger.db")) as ledger,
     ):
         await bound(simulator)
-        arena = await Arena.make(admin, ledger, patience=20)
+        arena = await Arena.make(admin, ledger, simulator.clock, patience=300)
         enabled = registry.executors(versions=arena.shelf)
-        door = Door(WatchedCluster(healer, arena.diary), ledger, FREE, SystemClock(), enabled, "selfheal")
+        door = Door(WatchedCluster(healer, arena.diary), ledger, FREE, simulator.clock, enabled, "selfheal")
         ref = ObjectRef(kind="Role", namespace=arena.namespace, name=APP)
         version = arena.shelf.put(ref, rules(*verbs))
         if tool == "revert_fields":

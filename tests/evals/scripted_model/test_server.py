@@ -15,12 +15,13 @@ import pytest
 from evals.scripted_model.protocol import strict_fault
 from evals.scripted_model.script import parse_script
 from evals.scripted_model.server import ScriptedModel
+from tests.support.http import plain
 
 HELLO: dict[str, Any] = {"model": "scripted-1", "messages": [{"role": "user", "content": "hi"}]}
 
 
 async def ask(server: ScriptedModel, body: dict[str, Any] | None = None, **headers: str) -> httpx.Response:
-    async with httpx.AsyncClient(base_url=server.url, timeout=5, trust_env=False) as client:
+    async with plain(server.url, timeout=5) as client:
         return await client.post("chat/completions", json=body or HELLO, headers=headers)
 
 
@@ -131,7 +132,7 @@ async def test_slow_bytes_arrive_in_the_end() -> None:
 async def test_every_request_is_kept_with_what_was_said() -> None:
     async with ScriptedModel(parse_script("replies: [{text: a}]")) as s:
         await ask(s, Authorization="Bearer k")
-        async with httpx.AsyncClient(base_url=s.url, trust_env=False) as client:
+        async with plain(s.url) as client:
             models = await client.get("models")
         kept = s.requests
     assert [(r.method, r.path) for r in kept] == [("POST", "/v1/chat/completions"), ("GET", "/v1/models")]
@@ -238,7 +239,7 @@ async def test_as_a_program_it_says_where_it_is_and_records(tmp_path: Path) -> N
     try:
         assert program.stdout is not None
         line = (await asyncio.wait_for(program.stdout.readline(), 60)).decode()
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with plain() as client:
             answer = await client.post(line.split(" at ")[1].strip() + "/chat/completions", json=HELLO)
         assert answer.json()["choices"][0]["message"]["content"] == "hello"
         for _ in range(100):

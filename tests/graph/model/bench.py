@@ -234,7 +234,11 @@ async def bench(
             retries=retries or Retries(),
         )
         reasoner = build_model(
-            config, executors=registry.executors(), clock=clock or jumping, source=source, audit=audit
+            config,
+            executors=registry.executors(registry.without(argocd=False, scripts=False)),
+            clock=clock or jumping,
+            source=source,
+            audit=audit,
         )
         assert reasoner is not None
         try:

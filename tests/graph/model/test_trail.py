@@ -6,6 +6,7 @@ from pathlib import Path
 
 from graph.model.session import ModelRecord
 from graph.model.trail import trail
+from tests.support.ledgers import ledger_at
 from tests.tools.cluster.hostile import JumpClock
 from tools.ledger.ledger import Ledger
 
@@ -28,7 +29,7 @@ def record(incident_id: str, outcome: str, reason: str = "") -> ModelRecord:
 
 
 async def test_answers_and_failures_are_kept_with_prompt_version_and_tokens(tmp_path: Path) -> None:
-    ledger = await Ledger.open(f"sqlite+aiosqlite:///{tmp_path / 'ledger.db'}")
+    ledger = await Ledger.open(await ledger_at(tmp_path / "ledger.db"))
     try:
         write = trail(ledger, JumpClock())
         await write(record("probe", "answered"))

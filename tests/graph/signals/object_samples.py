@@ -87,7 +87,8 @@ class World:
 
     def find(self, ref: Reference) -> KubeObject | None:
         def is_meant(item: KubeObject) -> bool:
-            if (item.kind, item.api_version) != (ref.kind, ref.api_version):
+            is_custom = item.kind == f"{ref.kind}.{ref.group}"
+            if not is_custom and (item.kind, item.api_version) != (ref.kind, ref.api_version):
                 return False
             return item.uid == ref.uid if ref.uid else (item.namespace, item.name) == (ref.namespace, ref.name)
 
@@ -108,7 +109,9 @@ class Journal:
         differs: Mapping[str, tuple[str, ...]] | None = None,
         changed: Mapping[str, datetime] | None = None,
         owners: Mapping[str, Sequence[str]] | None = None,
+        replaced: Mapping[tuple[str, str], str] | None = None,
     ) -> None:
+        self._replaced = replaced or {}
         self._good, self._declared, self._differs = good or {}, declared or {}, differs or {}
         self._changed, self._owners = changed or {}, owners or {}
 
@@ -130,6 +133,9 @@ class Journal:
 
     def declared_refs(self) -> Iterable[ObjectRef]:
         return [ObjectRef.parse(text) for text in self._declared]
+
+    def replaced(self, ref: ObjectRef, path: str) -> str | None:
+        return self._replaced.get((str(ref), path))
 
 
 def look(item: KubeObject, world: World, journal: Journal | None = None, *, now: float = 0) -> list[Signal]:

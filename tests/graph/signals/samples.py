@@ -99,6 +99,7 @@ def pod(
     uid: str = "pod-uid",
     reason: str = "",
     message: str = "",
+    grace: int | None = None,
 ) -> Pod:
     scheduled: JsonObject = {"status": "True", "lastTransitionTime": stamp(0)}
     known = {"PodScheduled": scheduled, **(conditions or {})}
@@ -123,6 +124,7 @@ def pod(
         "restartPolicy": restart_policy,
         "nodeName": node,
         "serviceAccountName": "default",
+        "terminationGracePeriodSeconds": grace,
     }
     body: JsonObject = {
         "phase": phase,

@@ -110,6 +110,11 @@ SUSPENDS = {
     ),
     "suspended, and it was when it was good": Rest(cron_job(suspend=True), Journal(good={TICK: spec(suspend=True)})),
     "suspended, and nothing is known": Rest(cron_job(suspend=True), Journal()),
+    "suspended before our eyes": Rest(cron_job(suspend=True), Journal(replaced={(TICK, "spec.suspend"): "false"}), 15),
+    "suspended before our eyes, and it was when it was good": Rest(
+        cron_job(suspend=True),
+        Journal(good={TICK: spec(suspend=True)}, replaced={(TICK, "spec.suspend"): "false"}),
+    ),
     "runs": Rest(cron_job(), Journal(good={TICK: spec(suspend=False)})),
 }
 

@@ -17,6 +17,7 @@ from tools.cluster.structs import KubeObject
 from tools.jsontypes import JsonObject, JsonValue
 
 AWAY, PRESSURE, CLOSED = Reason.NODE_NOT_READY, Reason.NODE_PRESSURE, Reason.NODE_CLOSED
+FAULTY = Reason.NODE_PROBLEM
 CORDONED = "0/2 nodes are available: 2 node(s) were unschedulable. preemption: 0/2 nodes are available."
 TAINTED = "0/2 nodes are available: 2 node(s) had untolerated taint {example.com/evict: yes}. no new claims"
 UNNAMED = "0/2 nodes are available: 2 node(s) had untolerated taint(s). no new claims to deallocate"
@@ -85,6 +86,13 @@ CASES = {
     "silent, which says nothing of its memory": Expect(
         node(low("MemoryPressure"), ready="Unknown"), signals=((AWAY, 20),)
     ),
+    # faults of its own
+    "its kernel hangs": Expect(node(low("KernelDeadlock")), signals=((FAULTY, 30),)),
+    "its kernel hangs, for long enough": Expect(node(low("KernelDeadlock")), signals=((FAULTY, None),), now=30),
+    "it joins, and has no network yet": Expect(node(low("NetworkUnavailable"), age=10), signals=((FAULTY, 290),)),
+    "its network went away": Expect(node(low("NetworkUnavailable"), age=900), signals=((FAULTY, 60),)),
+    "a condition that nobody knows: it may be good": Expect(node(low("ExampleReady")), now=900),
+    "its kernel is well": Expect(node(low("KernelDeadlock", "False")), now=900),
     # closed
     "cordoned, and a pod finds no place": Expect(node(unschedulable=True), (waits(),), signals=((CLOSED, 15),)),
     "cordoned, and nobody waits": Expect(node(unschedulable=True)),

@@ -46,6 +46,14 @@ CASES = {
     "set to zero, and the declaration says no number": Expect(NONE, journal=declared(), signals=((ZERO, 5),)),
     "set to zero, and zero when it was good": Expect(NONE, journal=Journal(good={WEB: {"spec": {"replicas": 0}}})),
     "set to zero, and nothing is known": Expect(NONE),
+    "set to zero before our eyes, and nothing else is known": Expect(
+        NONE, journal=Journal(replaced={(WEB, "spec.replicas"): "3"}), signals=((ZERO, 5),)
+    ),
+    "set to zero from zero": Expect(NONE, journal=Journal(replaced={(WEB, "spec.replicas"): "0"})),
+    "set to zero before our eyes, and zero is declared": Expect(
+        NONE,
+        journal=Journal(declared={WEB: {"spec": {"replicas": 0}}}, replaced={(WEB, "spec.replicas"): "3"}),
+    ),
     "set to zero, and no Service leads to it": Expect(NONE, (service({"app": "api"}),), GOOD),
     "set to zero by an event-driven autoscaler": Expect(NONE, (service(), hpa(owned=True)), GOOD),
     "set to zero by an autoscaler that may go there": Expect(NONE, (service(), hpa(minReplicas=0)), GOOD),

@@ -51,7 +51,7 @@ class JumpClock:
         return self.elapsed > self.stop_at
 
 
-async def eventually(holds: Callable[[], object], what: str = "condition", seconds: float = 10) -> None:
+async def eventually(holds: Callable[[], object], what: str = "condition", seconds: float = 30) -> None:
     """Wait until `holds()`; fail, naming `what`, when it does not in time."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not holds():

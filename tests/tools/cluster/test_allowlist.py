@@ -161,6 +161,13 @@ def test_read_call(method: str, path: str, query: str, expected: ApiCall | None)
     [
         ("GET", "/version", "", True),
         ("GET", "/apis", "", True),
+        ("GET", "/apis/apps", "", True),
+        ("GET", "/apis/apps/v1", "", True),
+        ("GET", "/apis/apps/v1", "watch=true", False),
+        ("GET", "/apis/apps/secrets", "", False),
+        ("GET", "/apis/apps/", "", False),
+        ("GET", "/apis/nobody.named/v1", "", False),
+        ("POST", "/apis/apps/v1", "", False),
         ("POST", "/apis", "", False),
         ("GET", "/readyz", "", True),
         ("GET", "/readyz", "verbose", False),
@@ -203,7 +210,9 @@ def _pattern(rule: Rule) -> str:
 
 REVIEW = r"POST /apis/authorization\.k8s\.io/[a-z0-9]+(?:/namespaces/[a-z0-9.-]+)?/selfsubjectaccessreviews"
 PLAIN = ("GET /version", "GET /readyz", "GET /apis")
-ORACLE = re.compile("|".join([*(_pattern(r) for r in (*READ_RULES, *WRITES)), REVIEW, *PLAIN]))
+GROUPS = "|".join(sorted({re.escape(r.group) for r in (*READ_RULES, *WRITES) if r.group}))
+DISCOVERY = rf"GET /apis/(?:{GROUPS})(?:/v[0-9]+(?:(?:alpha|beta)[0-9]+)?)?"
+ORACLE = re.compile("|".join([*(_pattern(r) for r in (*READ_RULES, *WRITES)), REVIEW, *PLAIN, DISCOVERY]))
 
 _TRAPS = [
     "secrets", "exec", "attach", "proxy", "portforward", "ephemeralcontainers", "token", "finalize", "status", "scale",

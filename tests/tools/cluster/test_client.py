@@ -208,12 +208,12 @@ async def test_watch_outlives_the_timeout_of_calls() -> None:
     async def slow(_: Request, reply: Reply) -> None:
         await reply.begin_stream()
         for _number in range(4):
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.15)
             await reply.chunk(b"{}\n")
         await reply.end_stream()
 
     async with (
-        serving(slow, timeout=0.1) as (cluster, _),
+        serving(slow, timeout=0.4) as (cluster, _),
         aclosing(cluster.watch(POD, resource_version="5")) as watch,
     ):
         assert len([line async for line in watch]) == 4
@@ -640,7 +640,7 @@ async def other_protocol(_: Request, reply: Reply) -> None:
     ],
 )
 async def test_connection_that_fails(answer: Answer, error: type[ToolError]) -> None:
-    async with serving(answer, timeout=0.2) as (cluster, _):
+    async with serving(answer, timeout=0.2 if error is Unreachable else 20) as (cluster, _):
         with pytest.raises(error) as caught:
             await cluster.get(POD, "a", "shop")
         assert type(caught.value) is error

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,17 +13,19 @@ from structlog.testing import capture_logs
 
 from tests.tools.cluster.hostile import HostileServer, Json, Reply, Request, eventually
 from tools.clock import SystemClock
-from tools.cluster.allowlist import READ_RULES, AllowList
+from tools.cluster.allowlist import READ_RULES, AllowList, Rule
 from tools.cluster.client import Cluster
-from tools.cluster.documents import ConfigMap
-from tools.cluster.mirror import WATCHED, Mirror
+from tools.cluster.documents import ConfigMap, Document, ScaledObject, document_of
+from tools.cluster.mirror import Mirror
 from tools.cluster.objects import Deployment, Job, Pod
 from tools.cluster.owners import ChainEnd, find_root
+from tools.cluster.resources import Resource
 from tools.cluster.structs import Reference
-from tools.errors import NotFound
+from tools.cluster.watched import WATCHED
+from tools.errors import NotFound, Unreachable
 from tools.refs import ObjectRef
 
-SOON = timedelta(seconds=5)
+SOON = timedelta(seconds=30)
 AT_ONCE = timedelta(milliseconds=30)
 
 
@@ -36,6 +38,8 @@ class ClusterWorld:
         self.held: dict[str, dict[tuple[str, str], Json]] = defaultdict(dict)
         self.forbidden: set[str] = set()
         self.silent: set[str] = set()
+        self.groups: list[str] = ["apps"]
+        self.missing: set[str] = set()
 
     def put(self, plural: str, name: str, *, owner: tuple[str, str] | None = None, **extra: Any) -> None:
         self.version += 1
@@ -61,6 +65,9 @@ class ClusterWorld:
         self.log[plural].append((self.version, "DELETED", last))
 
     async def answer(self, request: Request, reply: Reply) -> None:
+        if request.path == "/apis":
+            await reply.json(200, {"kind": "APIGroupList", "groups": [{"name": name} for name in self.groups]})
+            return
         parts = request.path.removeprefix("/apis").removeprefix("/api").split("/")[1:]
         parts = parts[1:] if request.path.startswith("/api/") else parts[2:]
         namespace = None
@@ -69,6 +76,8 @@ class ClusterWorld:
         plural = parts[0]
         if plural in self.forbidden:
             await reply.fail(403, f'{plural} is forbidden: User "x" cannot list resource', "Forbidden")
+        elif plural in self.missing:
+            await reply.fail(404, "the server could not find the requested resource", "NotFound")
         elif plural in self.silent:
             await reply.silence()
         elif len(parts) == 2:
@@ -100,9 +109,9 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(world: ClusterWorld, **options: Any) -> AsyncIterator[Scene]:
+async def scene(world: ClusterWorld, *, rules: Sequence[Rule] = (), **options: Any) -> AsyncIterator[Scene]:
     async with HostileServer(world.answer) as server:
-        cluster = await Cluster.at(server.url, allowlist=AllowList(READ_RULES))
+        cluster = await Cluster.at(server.url, allowlist=AllowList((*READ_RULES, *rules)))
         mirror = Mirror(cluster, SystemClock(), **options)
         try:
             await mirror.start()
@@ -182,7 +191,7 @@ async def test_answers_from_the_whole_cluster() -> None:
         assert not mirror.holds("Secret", "v1")
         assert mirror.unavailable() == []
         assert mirror.view_age() < 5
-        assert len(play.server.requests) <= 2 * len(WATCHED)
+        assert len(play.server.requests) <= 2 * len(WATCHED) + 1, "a list and a watch of each, and what is served"
 
 
 async def test_watches_only_the_namespaces_it_was_given() -> None:
@@ -218,6 +227,106 @@ async def test_what_only_helps_to_find_causes_is_no_part_of_the_view_of_health()
         assert sorted(text.partition(":")[0] for text in play.mirror.blind_spots()) == ["rolebindings", "roles"]
         assert not play.mirror.holds("Role", "rbac.authorization.k8s.io/v1")
         assert play.mirror.view_age() < 5
+
+
+async def test_a_kind_that_is_not_served_is_no_fault_and_asked_for_once() -> None:
+    async with scene(small_world()) as play:
+        assert await play.mirror.synced(SOON)
+        assert play.mirror.optional == ()
+        assert (play.mirror.unavailable(), play.mirror.blind_spots()) == ([], [])
+        assert not play.mirror.holds("ScaledObject", "keda.sh/v1alpha1")
+        assert play.mirror.documents(ScaledObject) == []
+        assert [r.path for r in play.server.requests if "keda" in r.path] == []
+
+
+async def test_a_kind_that_is_served_is_mirrored_like_any_other() -> None:
+    world = small_world()
+    world.groups += ["keda.sh"]
+    world.put("scaledobjects", "web", spec={"maxReplicaCount": 4})
+    async with scene(world) as play:
+        assert await play.mirror.synced(SOON), "the first look belongs to it"
+        assert [s.kind for s in play.mirror.optional] == ["ScaledObject", "ScaledJob"]
+        found = play.mirror.document("ScaledObject", "shop", "web")
+        assert isinstance(found, ScaledObject)
+        assert found.body["spec"] == {"maxReplicaCount": 4}
+        assert play.mirror.holds("ScaledObject", "keda.sh/v1alpha1")
+        assert names(play.mirror.of_kind("ScaledObject")) == ["web"]
+
+
+async def test_a_kind_that_comes_later_is_found_and_one_that_goes_is_told_as_gone() -> None:
+    world = small_world()
+    async with scene(world) as play:
+        assert await play.mirror.synced(SOON)
+        changes = play.mirror.subscribe()
+        world.groups += ["keda.sh"]
+        world.put("scaledobjects", "web")
+        play.mirror.discovery.again()
+        came = await asyncio.wait_for(anext(changes), 5)
+        assert (came.kind, came.object.kind, came.object.name) == ("added", "ScaledObject", "web")
+        world.groups.remove("keda.sh")
+        play.mirror.discovery.again()
+        went = await asyncio.wait_for(anext(changes), 5)
+        assert (went.kind, went.object.kind, went.object.name) == ("gone", "ScaledObject", "web")
+        assert play.mirror.optional == ()
+        assert not play.mirror.holds("ScaledObject", "keda.sh/v1alpha1")
+
+
+@pytest.mark.parametrize(
+    ("missing", "forbidden", "said"),
+    [
+        pytest.param({"scaledjobs"}, set[str](), [], id="the group is served, the kind is not: nothing is hidden"),
+        pytest.param(set[str](), {"scaledjobs"}, ["scaledjobs"], id="we may not see it: a cause may lie there"),
+    ],
+)
+async def test_an_optional_kind_that_cannot_be_seen_does_not_count_for_health(
+    missing: set[str], forbidden: set[str], said: list[str]
+) -> None:
+    world = small_world()
+    world.groups += ["keda.sh"]
+    world.missing, world.forbidden = missing, forbidden
+    with capture_logs() as logs:
+        async with scene(world) as play:
+            assert await play.mirror.synced(SOON)
+            assert play.mirror.unavailable() == []
+            assert [text.partition(":")[0] for text in play.mirror.blind_spots()] == said
+            assert not play.mirror.holds("ScaledJob", "keda.sh/v1alpha1")
+            assert play.mirror.view_age() < 5
+    lines = [(line["event"], line["log_level"]) for line in logs if line.get("resource") == "scaledjobs"]
+    assert lines == [("reflector_unavailable", "info")], "said once, and not as an error"
+
+
+async def test_a_finder_names_kinds_that_only_the_cluster_knows() -> None:
+    bucket = document_of(Resource("storage.example.org", "v1", "buckets", "Bucket", namespaced=False))
+
+    async def finder(_: Cluster, groups: frozenset[str]) -> list[type[Document]]:
+        return [bucket] if "storage.example.org" in groups else []
+
+    world = small_world()
+    world.groups += ["storage.example.org"]
+    world.put("buckets", "photos", namespace="", spec={"size": 3})
+    rules = [Rule(verb, "storage.example.org", "buckets") for verb in ("get", "list", "watch")]
+    async with scene(world, rules=rules, finders=(finder,)) as play:
+        assert await play.mirror.synced(SOON)
+        found = play.mirror.document("Bucket", "", "photos")
+        assert isinstance(found, bucket)
+        assert (found.kind, found.api_version, found.body["spec"]) == ("Bucket", "storage.example.org/v1", {"size": 3})
+        assert document_of(bucket.resource) is bucket
+
+
+async def test_a_finder_that_fails_leaves_what_it_found() -> None:
+    answers: list[Sequence[type[Document]] | None] = [[ScaledObject], None]
+
+    async def finder(_: Cluster, __: frozenset[str]) -> Sequence[type[Document]]:
+        found = answers.pop(0) if answers else None
+        if found is None:
+            raise Unreachable("the server is away")
+        return found
+
+    async with scene(small_world(), finders=(finder,)) as play:
+        assert await play.mirror.synced(SOON)
+        play.mirror.discovery.again()
+        await eventually(lambda: not answers)
+        assert play.mirror.optional == (ScaledObject,)
 
 
 async def test_documents_are_held_whole_and_found_by_kind_and_name() -> None:
@@ -347,7 +456,7 @@ async def test_stopping_ends_every_task_and_keeps_what_was_learnt() -> None:
 )
 @pytest.mark.parametrize("mirrored", [True, False], ids=["mirrored", "asked"])
 async def test_root_of(ref: str, root: str, mirrored: bool) -> None:
-    async with scene(small_world(), watched=WATCHED if mirrored else WATCHED[:0]) as play:
+    async with scene(small_world(), watched=WATCHED if mirrored else WATCHED[:0], finders=()) as play:
         assert await play.mirror.synced(SOON)
         found = await find_root(ObjectRef.parse(ref), play.mirror, play.cluster)
         assert str(found.ref) == root

@@ -1,8 +1,7 @@
-"""Actions on a node, and how a drain is enumerated."""
+"""Actions on a node that are one write."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -10,11 +9,9 @@ import pytest
 from tests.tools.executors.test_workload import MARK, Shelf
 from tests.tools.guard.platform import TAINT, node
 from tools import registry
-from tools.cluster.objects import Node, Pod, decode_json
 from tools.executors.base import Applied, Situation
-from tools.executors.kubernetes.nodes import Stays, drain_steps
 from tools.guard.verdict import ReasonCode
-from tools.jsontypes import JsonObject, JsonValue, dig_list, dig_object
+from tools.jsontypes import JsonObject, JsonValue, dig_object
 
 R = ReasonCode
 OWNED: JsonObject = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
@@ -115,81 +112,3 @@ async def test_reading_back_a_kind_without_a_generation(why: str, now: JsonObjec
     moved: JsonObject = {**live, "spec": {"unschedulable": True}}
     if expected is Applied.NO and now:
         assert executor.was_applied(action, situation, moved, MARK) is Applied.UNKNOWN
-
-
-# draining
-
-
-def a_pod(name: str, *, controller: str = "ReplicaSet", phase: str = "Running", **more: Any) -> Pod:
-    owners = [{"kind": controller, "name": "x", "uid": "u", "controller": True}] if controller else []
-    metadata = {"name": name, "namespace": "shop", "ownerReferences": owners, **more.pop("metadata", {})}
-    spec = {"nodeName": more.pop("on", "n1"), "containers": [], "volumes": more.pop("volumes", [])}
-    return decode_json({"metadata": metadata, "spec": spec, "status": {"phase": phase}}, Pod)
-
-
-def a_node(*, cordoned: bool) -> Node:
-    return decode_json(json.loads(json.dumps(node("n1", unschedulable=cordoned))), Node)
-
-
-KEPT = {"metadata": {"annotations": {"kubernetes.io/config.mirror": "x"}}}
-
-
-@pytest.mark.parametrize(
-    ("why", "pod", "expected"),
-    [
-        ("a controller makes another", a_pod("p"), None),
-        ("of a StatefulSet", a_pod("p", controller="StatefulSet"), None),
-        ("a DaemonSet's would come back", a_pod("p", controller="DaemonSet"), Stays.DAEMON),
-        ("nothing would make another", a_pod("p", controller=""), Stays.UNMANAGED),
-        ("a static pod's mirror", a_pod("p", controller="Node"), Stays.MIRROR),
-        ("a mirror by its annotation", a_pod("p", controller="", **KEPT), Stays.MIRROR),
-        ("data that would be lost", a_pod("p", volumes=[{"name": "v", "emptyDir": {}}]), Stays.LOCAL_DATA),
-        ("a volume that is no emptyDir", a_pod("p", volumes=[{"name": "v", "configMap": {"name": "c"}}]), None),
-    ],
-)
-def test_which_pods_a_drain_moves(why: str, pod: Pod, expected: Stays | None) -> None:
-    found = drain_steps(a_node(cordoned=True), [pod], limit=8)
-    assert [step.target.name for step in found.steps] == ([] if expected else ["p"])
-    assert [stays for _, stays in found.staying] == ([expected] if expected else [])
-
-
-@pytest.mark.parametrize(
-    ("why", "pod"),
-    [
-        ("on another node", a_pod("p", on="n2")),
-        ("not placed yet", a_pod("p", on="")),
-        ("it has ended", a_pod("p", phase="Succeeded")),
-        ("it has failed", a_pod("p", phase="Failed")),
-        ("it is going", a_pod("p", metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"})),
-    ],
-)
-def test_what_a_drain_does_not_look_at(why: str, pod: Pod) -> None:
-    found = drain_steps(a_node(cordoned=True), [pod], limit=8)
-    assert (found.steps, found.staying, found.remaining) == ((), (), 0)
-
-
-def test_a_drain_cordons_first_and_stays_within_a_plan() -> None:
-    pods = [a_pod(name) for name in ("c", "a", "d", "b")]
-    first = drain_steps(a_node(cordoned=False), pods, limit=3)
-    assert [(s.tool, s.target.name) for s in first.steps] == [
-        ("cordon_node", "n1"),
-        ("evict_pod", "a"),
-        ("evict_pod", "b"),
-    ]
-    assert first.remaining == 2
-    left = [p for p in pods if p.name in {"c", "d"}]
-    second = drain_steps(a_node(cordoned=True), left, limit=3)
-    assert [s.target.name for s in second.steps] == ["c", "d"]
-    assert second.remaining == 0
-    assert drain_steps(a_node(cordoned=False), pods, limit=1).remaining == 4
-    assert dig_list(node("n1"), "spec", "taints") == []
-
-
-def test_local_data_is_given_up_only_when_asked_to() -> None:
-    pod = a_pod("p", volumes=[{"name": "v", "emptyDir": {}}])
-    assert len(drain_steps(a_node(cordoned=True), [pod], limit=8, with_local_data=True).steps) == 1
-
-
-def test_a_limit_without_room_is_an_error() -> None:
-    with pytest.raises(ValueError, match="at least one"):
-        drain_steps(a_node(cordoned=True), [], limit=0)

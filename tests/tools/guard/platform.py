@@ -7,6 +7,7 @@ from typing import Any
 from tests.tools.executors.objects import workload
 from tools.jsontypes import JsonObject, JsonValue, dig_str
 from tools.refs import ObjectRef
+from tools.registry import OF_ARGOCD, OF_CROSSPLANE
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "resume_rollout": {"name": "held"},
@@ -15,17 +16,24 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "remove_taint": {"name": "n1", "key": "team.example/held", "effect": "NoSchedule"},
     "rerun_job": {"name": "import", "number": 1, "deadline_seconds": 60},
     "delete_job": {"name": "nightly-1"},
+    "remove_failed_job": {"name": "import"},
+    "recreate_failed_job": {"name": "import", "deadline_seconds": 60},
     "suspend_cronjob": {"name": "nightly"},
     "resume_cronjob": {"name": "weekly"},
     "expand_pvc": {"name": "data", "size": "20Gi"},
     "remove_unbound_pvc": {"name": "waiting"},
     "recreate_unbound_pvc": {"name": "waiting", "storage_class": "fast"},
     "set_hpa_bounds": {"name": "web", "min_replicas": None, "max_replicas": 8},
+    "keda_resume": {"kind": "ScaledObject", "name": "paused"},
+    "keda_pause": {"kind": "ScaledObject", "name": "scaled"},
+    "keda_set_bounds": {"name": "scaled", "min_replicas": None, "max_replicas": 8},
 }
-FOR_PEOPLE = frozenset(ARGUMENTS) - {"set_hpa_bounds"}
-"""All of them wait for a person but one."""
-COMPLETING = frozenset({"recreate_unbound_pvc"})
+FOR_PEOPLE = frozenset(ARGUMENTS) - {"set_hpa_bounds", "keda_set_bounds"}
+"""All of them wait for a person but those that set bounds."""
+COMPLETING = frozenset({"recreate_unbound_pvc", "recreate_failed_job"})
 """What another step of the same plan has to come before; alone it can be judged but not carried out."""
+REMOTE = frozenset((*OF_ARGOCD, *OF_CROSSPLANE, "run_script", "drain_node"))
+"""What needs a connection or a list of its own, or takes several calls; the suites of those have them."""
 RERUN = ObjectRef(kind="Job", namespace="shop", name="import-rerun-1")
 
 
@@ -83,6 +91,14 @@ def autoscaler(least: int = 2, greatest: int = 4, *, running: int = 2) -> JsonOb
     return {**made, "spec": spec, "status": {"currentReplicas": running}}
 
 
+def scaled_object(
+    name: str, least: int = 2, greatest: int = 4, *, annotations: JsonObject | None = None, **spec: JsonValue
+) -> JsonObject:
+    made = head("ScaledObject", name, generation=1, annotations=annotations or {})
+    body: JsonObject = {"scaleTargetRef": {"name": "held"}, "minReplicaCount": least, "maxReplicaCount": greatest}
+    return {"apiVersion": "keda.sh/v1alpha1", **made, "spec": {**body, **spec}, "status": {}}
+
+
 def held() -> JsonObject:
     made = workload("Deployment", paused=True)
     return {**made, "metadata": {**dict(head("Deployment", "held", generation=3)["metadata"])}}  # type: ignore[arg-type, call-overload]
@@ -105,6 +121,8 @@ def documents() -> list[JsonObject]:
         claim("waiting", "misspelt", bound=False),
         storage_class("fast"),
         autoscaler(),
+        scaled_object("scaled"),
+        scaled_object("paused", annotations={"autoscaling.keda.sh/paused": "true"}),
     ]
 
 

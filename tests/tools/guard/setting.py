@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tests.support.ledgers import ledger_at
 from tests.tools.executors.objects import UID, pod, replica_set, workload
 from tests.tools.guard import platform
 from tests.tools.guard.fake import FakeCluster, WatchedLedger
@@ -287,6 +288,7 @@ class Setting:
             enabled,
             "selfheal",
             jitter=lambda: 0.5,
+            **changes,
         )
 
     async def open(self, incident: str) -> None:
@@ -308,7 +310,7 @@ class Setting:
 @asynccontextmanager
 async def setting(path: Path) -> AsyncIterator[Setting]:
     journal: list[str] = []
-    async with await Ledger.open(f"sqlite+aiosqlite:///{path}") as ledger:
+    async with await Ledger.open(await ledger_at(path)) as ledger:
         made = Setting(cluster(journal), WatchedLedger(ledger, journal), ledger, StillClock(), journal)
         await made.open(INCIDENT)
         yield made

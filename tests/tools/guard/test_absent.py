@@ -167,12 +167,14 @@ async def test_who_writes_labels_must_find_the_version_that_was_diagnosed() -> N
 
 # whose it is
 
+TRACKED = "x:/ServiceAccount:shop/web"
+
 
 @pytest.mark.parametrize(
     ("why", "metadata", "check", "code"),
     [
         ("plain", {}, gitops.check, None),
-        ("Argo CD", {"annotations": {"argocd.argoproj.io/tracking-id": "x"}}, gitops.check, R.OWNED_BY_GITOPS),
+        ("Argo CD", {"annotations": {"argocd.argoproj.io/tracking-id": TRACKED}}, gitops.check, R.OWNED_BY_GITOPS),
         ("Flux", {"labels": {"kustomize.toolkit.fluxcd.io/name": "x"}}, gitops.check, R.OWNED_BY_GITOPS),
         ("opted out", {"annotations": {"selfheal.dev/mode": "off"}}, mode.check, R.MODE_OFF),
     ],

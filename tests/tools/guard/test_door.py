@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.tools.executors.objects import UID, changed, deployment
-from tests.tools.guard.platform import COMPLETING
+from tests.tools.guard.platform import COMPLETING, REMOTE
 from tests.tools.guard.setting import (
     AUTO,
     FOR_PEOPLE,
@@ -40,7 +40,7 @@ from tools.refs import ActionId, IncidentId, PlanId
 
 R = ReasonCode
 CLOSED = namespace(**{"selfheal.dev/mode": "off"})
-TOOLS = tuple(name for name in registry.ALL if name not in COMPLETING)
+TOOLS = tuple(name for name in registry.ALL if name not in COMPLETING | REMOTE)
 
 
 def live(at: Setting) -> JsonObject:

@@ -16,6 +16,7 @@ from tools.refs import ObjectRef
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SETTINGS = ObjectRef(kind="ConfigMap", namespace="shop", name="web")
+WEB = ObjectRef(kind="Deployment", namespace="shop", name="web")
 
 
 class Hands:
@@ -137,6 +138,16 @@ def test_the_same_field_much_later_is_another_change() -> None:
     journal.change(settings(MODE="a"), settings(MODE="b"))
     journal.change(settings(MODE="b"), settings(MODE="c"), after=3600)
     assert [e.fields[0].now for e in journal.changes.of(SETTINGS)] == ["c", "b"]
+
+
+def test_what_the_newest_change_of_a_field_replaced() -> None:
+    journal = Journal()
+    journal.change(deployment(1, replicas=3), deployment(2, replicas=3, paused=True))
+    assert journal.changes.replaced(WEB, "spec.replicas") is None, "nobody changed it"
+    journal.change(deployment(2, replicas=3, paused=True), deployment(3, replicas=0, paused=True))
+    journal.change(deployment(3, replicas=0, paused=True), deployment(4, replicas=0), after=900)
+    assert journal.changes.replaced(WEB, "spec.replicas") == "3"
+    assert journal.changes.replaced(SETTINGS, "spec.replicas") is None
 
 
 def test_at_most_so_many_of_one_object_and_no_older_than_a_day() -> None:

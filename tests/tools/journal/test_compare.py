@@ -462,6 +462,16 @@ def test_normal_is_what_people_would_write() -> None:
     assert normal(clean) == clean
 
 
+def test_what_people_tell_us_by_annotation_stays_and_is_no_difference() -> None:
+    told = changed(LIVE, "/metadata/annotations/selfheal.dev~1mode", "approve")
+    assert dig_object(normal(told), "metadata", "annotations") == {"selfheal.dev/mode": "approve"}
+    for partial in (True, False):
+        assert differences(told, parsed(LIVE), partial=partial) == differences(
+            parsed(LIVE), parsed(LIVE), partial=partial
+        )
+        assert not [d for d in differences(parsed(LIVE), normal(told), partial=partial) if "selfheal" in d.path]
+
+
 def test_normal_of_a_secret_has_no_content() -> None:
     assert normal({"kind": "Secret", "type": "Opaque", "data": {"a": "b"}, "stringData": {"c": "d"}}) == {
         "kind": "Secret",

@@ -75,6 +75,7 @@ def serving(
         labels={"pod-template-hash": revision},
         name=name,
         uid=name,
+        grace=0,
         **changes,
     )
 
@@ -229,9 +230,9 @@ async def test_what_is_recorded_before_loading_does_not_hide_what_was_confirmed_
     assert subject.confirmed("dep") == {"7f9c", "earlier"}
 
 
-def probed(**probe: int) -> Pod:
+def probed(grace: int | None = 0, **probe: int) -> Pod:
     liveness = {"httpGet": {"path": "/", "port": 1}, **probe}
-    return pod(containers=[container(livenessProbe=liveness)])
+    return pod(containers=[container(livenessProbe=liveness)], grace=grace)
 
 
 @pytest.mark.parametrize(
@@ -240,9 +241,20 @@ def probed(**probe: int) -> Pod:
         (pod(), 30),
         (probed(periodSeconds=5, failureThreshold=3), 30),
         (probed(periodSeconds=10, failureThreshold=3, initialDelaySeconds=15), 90),
+        (probed(periodSeconds=10, failureThreshold=3, grace=20), 80),
+        (probed(periodSeconds=10, failureThreshold=3, grace=None), 90),
         (probed(periodSeconds=3600, failureThreshold=10), 1800),
+        (pod(grace=600), 30),
     ],
-    ids=["no probe", "quick probe", "slow probe: twice its budget", "probe of hours: bounded"],
+    ids=[
+        "no probe",
+        "quick probe",
+        "slow probe: twice its budget",
+        "a program that ignores the request to end: its grace too",
+        "no grace is said: Kubernetes gives thirty seconds",
+        "probe of hours: bounded",
+        "a grace without a probe: nobody kills it",
+    ],
 )
 def test_proving_time(subject: Pod, seconds: int) -> None:
-    assert proving_time(subject.spec.containers) == timedelta(seconds=seconds)
+    assert proving_time(subject.spec) == timedelta(seconds=seconds)

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from evals.simulator import Simulator
+from tests.support.ledgers import ledger_at
 from tools.cluster.allowlist import READ_RULES, AllowList
 from tools.cluster.client import Cluster
 from tools.cluster.mirror import Mirror
@@ -73,6 +74,15 @@ DENY: JsonObject = {
 }
 
 
+BINDING: JsonObject = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "RoleBinding",
+    "metadata": {"name": "web", "namespace": "shop"},
+    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+    "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": "shop"}],
+}
+
+
 def ref(text: str) -> ObjectRef:
     return ObjectRef.parse(text)
 
@@ -125,7 +135,7 @@ async def scene(folder: Path, *, declared: str | None = None) -> AsyncIterator[S
         allowlist = AllowList(READ_RULES)
         cluster = await Cluster.connect(kubeconfig=sim.kubeconfig(), allowlist=allowlist)
         mirror = Mirror(cluster, sim.clock)
-        ledger = await Ledger.open(f"sqlite+aiosqlite:///{folder / 'ledger.db'}")
+        ledger = await Ledger.open(await ledger_at(folder / "ledger.db"))
         journal = Journal(cluster, mirror, ledger, sim.clock, desired)
         running: asyncio.Task[None] | None = None
         try:
@@ -238,6 +248,37 @@ async def test_what_came_after_the_last_known_good_can_be_taken_away(tmp_path: P
         assert (way.ref.name, way.operation, way.source) == ("deny", "remove", "last_known_good")
         assert way.uid
         assert "was not there when shop/Deployment/web was last seen healthy" in way.why
+
+
+async def test_a_policy_that_came_later_can_be_taken_away_by_itself(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        await it.good()
+        await it.sim.apply(DENY)
+        await it.sim.sleep(1)
+        (way,) = await it.ways(ref("shop/NetworkPolicy/deny"))
+        assert (way.operation, way.source) == ("remove", "last_known_good")
+        assert await it.ways(ref("shop/NetworkPolicy/usual")) == [], "it stood beside what was healthy"
+
+
+async def test_a_binding_that_names_another_is_still_one_that_the_workload_had(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        await it.sim.apply(BINDING)
+        await it.good()
+        await it.until(lambda: it.journal.known_good(ref("shop/RoleBinding/web")) is not None)
+        stranger: JsonValue = [{"kind": "ServiceAccount", "name": "nobody", "namespace": "shop"}]
+        await it.changed("RoleBinding", "web", lambda live: live.update(subjects=stranger))
+        (way,) = await it.ways()
+        assert (way.ref, way.operation) == (ref("shop/RoleBinding/web"), "revert")
+        assert [c.path for c in way.changes] == ["subjects[nobody].name"]
+
+
+async def test_what_people_told_us_survives_a_restore_and_is_no_change(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        await it.good()
+        note = {"selfheal.dev/mode": "observe"}
+        await it.changed("Service", "web", lambda live: dig_object(live, "metadata").update(annotations=note))
+        assert it.journal.changed_since_good(SERVICE) is None
+        assert await it.ways(SERVICE) == []
 
 
 async def test_the_template_has_a_history_of_its_own_and_replicas_have_not(tmp_path: Path) -> None:

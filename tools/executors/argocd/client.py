@@ -26,6 +26,7 @@ from typing import Final, Literal
 import httpx
 
 from tools.executors.argocd import faults
+from tools.executors.argocd.decisions import HANGS_AFTER
 from tools.executors.argocd.faults import Misconfigured
 from tools.executors.argocd.token import TokenFile
 from tools.jsontypes import JsonObject, JsonValue, canonical, dig_object, dig_str
@@ -53,6 +54,8 @@ class ArgoConfig:
     """Certificates to trust instead of the system's."""
     timeout: timedelta = timedelta(seconds=30)
     """For a whole exchange.  A refresh waits for the controller and needs its time."""
+    hangs_after: timedelta = HANGS_AFTER
+    """An operation that runs for longer may be stopped; long hooks need a larger value."""
     allow_plain_http: bool = False
     """Whether `http://` is accepted: the token then crosses the network in the clear."""
 

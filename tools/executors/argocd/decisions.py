@@ -135,10 +135,12 @@ def sync_approvals(app: JsonObject, windows: JsonValue) -> tuple[str, ...]:
     return tuple(found)
 
 
-def rollback_hindrance(app: JsonObject, windows: JsonValue, to: Candidate | NoCandidate) -> Hindrance | None:
-    """Why going back in the history should not be ordered now."""
+def rollback_hindrance(
+    app: JsonObject, windows: JsonValue, to: Candidate | NoCandidate, *, auto_sync_goes_off: bool = False
+) -> Hindrance | None:
+    """Why going back in the history should not be ordered; `auto_sync_goes_off` when it is to be turned off first."""
     name = argo.name_of(app)
-    if argo.auto_sync(app).is_on:
+    if argo.auto_sync(app).is_on and not auto_sync_goes_off:
         sentence = f"{name} follows its repository by itself: revert the commit there. Argo CD refuses a rollback."
         return Hindrance(Code.AUTO_SYNC_ON, sentence)
     found = _left_alone(app) or _busy(app) or _window(app, windows)

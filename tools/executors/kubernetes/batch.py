@@ -2,7 +2,8 @@
 
 What a Job does outside the cluster is not known here, so a person agrees to every one of these.
 The rule: nothing that has run is changed.  Work is done again in a new Job beside the failed one, which keeps its pods
-and its logs; a Job that hangs is deleted only where a CronJob will make the next.
+and its logs; a Job that hangs is deleted only where a CronJob will make the next.  Neighbour: `failed_jobs` makes a Job
+that nobody controls anew under its own name.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class RerunJobExecutor(Executor[RerunJob]):
             return refuse(ReasonCode.NO_CHANGE, f"{', '.join(running)} does the work of {action.failed} already.")
         if situation.live:
             return refuse(ReasonCode.TARGET_EXISTS, f"{action.target} is there; the next has another number.")
-        if not _has_condition(failed, "Failed"):
+        if not has_condition(failed, "Failed"):
             return refuse(ReasonCode.NO_CHANGE, f"{action.failed} has not failed.")
         if dig(failed, "spec", "manualSelector") is True:
             return refuse(
@@ -227,13 +228,14 @@ def _again(action: RerunJob, job: JsonObject) -> JsonObject:
     }
 
 
-def _has_condition(job: JsonObject, type_: str) -> bool:
+def has_condition(job: JsonObject, type_: str) -> bool:
+    """Whether the Job's status says so."""
     conditions: Sequence[JsonValue] = dig_list(job, "status", "conditions")
     return any(dig_str(c, "type") == type_ and dig_str(c, "status") == "True" for c in conditions)
 
 
 def _has_ended(job: JsonObject) -> bool:
-    return _has_condition(job, "Complete") or _has_condition(job, "Failed")
+    return has_condition(job, "Complete") or has_condition(job, "Failed")
 
 
 def _is_suspended(cron_job: JsonObject) -> bool:

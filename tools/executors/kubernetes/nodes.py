@@ -1,11 +1,7 @@
-"""Actions on a node: let no new pods onto it, let them on again, take one taint off; and how a node is drained.
+"""Actions on a node: let no new pods onto it, let them on again, take one taint off.
 
 A node is in no namespace: the policy's `cluster_mode` governs it, and that is approve at most.  Each action is one
-fenced and signed patch whose inverse is exact.
-
-There is no single write that drains a node: a drain is `cordon_node` and one `evict_pod` for each pod, every one of
-them checked, dry-run, recorded and stopped on its own, so that a drain which a disruption budget halts stands where it
-stopped.  `drain_steps` enumerates them; it decides nothing and reads nothing.
+fenced and signed patch whose inverse is exact.  Emptying a node is no single write: `drain` does it in rounds.
 
 The rule: taints that the cluster's own controllers set are theirs (they would come back, or the node is not fit), and
 the last node that takes pods is not cordoned.
@@ -13,14 +9,9 @@ the last node that takes pods is not cordoned.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import ClassVar, Final, TypeVar
 
-from tools.cluster.objects import Node, Pod
 from tools.cluster.resources import NODE, Resource, WriteRequest
-from tools.executors.actions import EvictPod
 from tools.executors.base import Action, Mark, Permission, Reader, Situation
 from tools.executors.kubernetes.common import refuse
 from tools.executors.kubernetes.patching import PatchExecutor
@@ -31,7 +22,6 @@ from tools.jsontypes import JsonObject, dig, dig_list, dig_str
 
 _UNSCHEDULABLE: Final = ("spec", "unschedulable")
 _TAINTS: Final = ("spec", "taints")
-_MIRROR: Final = "kubernetes.io/config.mirror"
 _OWNED_TAINTS: Final = (
     "node.kubernetes.io/",
     "node.cloudprovider.kubernetes.io/",
@@ -68,11 +58,11 @@ class CordonNodeExecutor(NodeExecutor[CordonNode]):
         """Read the node, and how many others take pods."""
         live = await cluster.get(NODE, action.name)
         others = [n for n in await cluster.list(NODE) if dig_str(n, "metadata", "name") != action.name]
-        return self.situation(live, {"others": sum(1 for n in others if _takes_pods(n))})
+        return self.situation(live, {"others": sum(1 for n in others if takes_pods(n))})
 
     def precondition(self, action: CordonNode, situation: Situation) -> Refused | None:
         """It takes pods, and so does another one."""
-        if _is_cordoned(situation.live):
+        if is_cordoned(situation.live):
             return refuse(ReasonCode.NO_CHANGE, f"{action.target} is cordoned already.")
         if situation.support.get("others") == 0:
             return refuse(
@@ -86,7 +76,7 @@ class CordonNodeExecutor(NodeExecutor[CordonNode]):
 
     def postcondition(self, action: CordonNode, before: Situation, after: Situation) -> Refused | None:  # noqa: ARG002
         """It takes no pods."""
-        if _is_cordoned(after.live):
+        if is_cordoned(after.live):
             return None
         return refuse(ReasonCode.VERIFY_FAILED, f"{action.target} is not cordoned.")
 
@@ -104,14 +94,14 @@ class UncordonNodeExecutor(NodeExecutor[UncordonNode]):
 
     def precondition(self, action: UncordonNode, situation: Situation) -> Refused | None:
         """It is cordoned."""
-        if not _is_cordoned(situation.live):
+        if not is_cordoned(situation.live):
             return refuse(ReasonCode.NO_CHANGE, f"{action.target} is not cordoned.")
         return None
 
     def approval_reasons(self, action: UncordonNode, situation: Situation) -> tuple[str, ...]:
         """Always; and a word when the node is not ready."""
         asked = (f"Somebody cordoned {action.target}; only people know why, so a person must agree.",)
-        return asked if _is_ready(situation.live) else (*asked, f"{action.target} is not ready.")
+        return asked if is_ready(situation.live) else (*asked, f"{action.target} is not ready.")
 
     def request(self, action: UncordonNode, situation: Situation, mark: Mark) -> WriteRequest:
         """Remove the field, having tested it: an absent one is how a node that was never cordoned looks."""
@@ -121,7 +111,7 @@ class UncordonNodeExecutor(NodeExecutor[UncordonNode]):
 
     def postcondition(self, action: UncordonNode, before: Situation, after: Situation) -> Refused | None:  # noqa: ARG002
         """It takes pods."""
-        if not _is_cordoned(after.live):
+        if not is_cordoned(after.live):
             return None
         return refuse(ReasonCode.VERIFY_FAILED, f"{action.target} is still cordoned.")
 
@@ -164,84 +154,21 @@ class RemoveTaintExecutor(NodeExecutor[RemoveTaint]):
         return refuse(ReasonCode.VERIFY_FAILED, f"{action.target} still bears {action.key}:{action.effect}.")
 
 
-class Stays(StrEnum):
-    """Why a drain leaves a pod where it is."""
-
-    DAEMON = "daemon"
-    """A DaemonSet would put it back on the same node."""
-    MIRROR = "mirror"
-    """It mirrors a static pod: only the node itself can change it."""
-    UNMANAGED = "unmanaged"
-    """Nothing would make another: what it does would end."""
-    LOCAL_DATA = "local_data"
-    """It keeps data in an emptyDir, which would be lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class Drain:
-    """The next part of a drain.
-
-    `steps` in the order in which they belong into a plan; `staying` what is left where it is, and why; `remaining` how
-    many pods are to be evicted by later plans, since a plan has a bound.
-    """
-
-    steps: tuple[CordonNode | EvictPod, ...]
-    staying: tuple[tuple[Pod, Stays], ...]
-    remaining: int
-
-
-def drain_steps(node: Node, pods: Iterable[Pod], *, limit: int, with_local_data: bool = False) -> Drain:
-    """The first `limit` steps that empty `node`: cordon it unless it is, then evict pod by pod; pure.
-
-    `pods` may be all pods of the cluster.  Pods that have ended or are on their way out need no eviction.  The order is
-    by namespace and name, so that a plan made anew goes on where the last one stopped.
-    Raises ValueError for a limit that leaves no room for a first step.
-    """
-    if limit < 1:
-        raise ValueError(f"a drain of {limit} steps: there must be at least one")
-    here = sorted(
-        (p for p in pods if p.spec.node_name == node.name and not _has_left(p)), key=lambda p: (p.namespace, p.name)
-    )
-    judged = [(pod, _stays(pod, with_local_data=with_local_data)) for pod in here]
-    steps: list[CordonNode | EvictPod] = []
-    if not node.spec.unschedulable:
-        steps.append(CordonNode(action="cordon_node", name=node.name))
-    leaving = [pod for pod, why in judged if why is None]
-    room = limit - len(steps)
-    steps += [EvictPod(action="evict_pod", namespace=p.namespace, name=p.name) for p in leaving[:room]]
-    staying = tuple((pod, why) for pod, why in judged if why is not None)
-    return Drain(tuple(steps), staying, max(0, len(leaving) - room))
-
-
-def _stays(pod: Pod, *, with_local_data: bool) -> Stays | None:
-    controller = pod.metadata.controller
-    if _MIRROR in pod.metadata.annotations or (controller is not None and controller.kind == "Node"):
-        return Stays.MIRROR
-    if controller is None:
-        return Stays.UNMANAGED
-    if controller.kind == "DaemonSet":
-        return Stays.DAEMON
-    if not with_local_data and any(volume.empty_dir is not None for volume in pod.spec.volumes):
-        return Stays.LOCAL_DATA
-    return None
-
-
-def _has_left(pod: Pod) -> bool:
-    return pod.is_being_deleted or pod.status.phase in {"Succeeded", "Failed"}
-
-
-def _is_cordoned(node: JsonObject) -> bool:
+def is_cordoned(node: JsonObject) -> bool:
+    """Whether the scheduler leaves it out."""
     return dig(node, *_UNSCHEDULABLE) is True
 
 
-def _is_ready(node: JsonObject) -> bool:
+def is_ready(node: JsonObject) -> bool:
+    """Whether its kubelet reports that it is."""
     return any(
         dig_str(c, "type") == "Ready" and dig_str(c, "status") == "True" for c in dig_list(node, "status", "conditions")
     )
 
 
-def _takes_pods(node: JsonObject) -> bool:
-    return _is_ready(node) and not _is_cordoned(node)
+def takes_pods(node: JsonObject) -> bool:
+    """Both: new pods may come to it."""
+    return is_ready(node) and not is_cordoned(node)
 
 
 def _index_of(action: RemoveTaint, node: JsonObject) -> int | None:

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
-from tools.cluster.resources import WriteRequest
+from tools.cluster.resources import SCALED_OBJECT, WriteRequest
 from tools.executors.base import Action, Applied, Executor, InverseKind, Mark, Permission, Reader, Situation
 from tools.executors.compare import contains, same
 from tools.executors.kubernetes.common import WORKLOADS, read_back, refuse, template_of
 from tools.executors.kubernetes.difference_patch import CannotApply, Place, applied, places
 from tools.executors.kubernetes.podsecurity import lowered
 from tools.executors.kubernetes.putback import FIELDS, REPLICAS, RESOURCES, TEMPLATE, Tier, is_note, tiers
-from tools.executors.kubernetes.replicas import SCALED_OBJECT, is_autoscaled
+from tools.executors.kubernetes.replicas import is_autoscaled
 from tools.executors.kubernetes.versions import LAST_KNOWN_GOOD, unknown, version_of
 from tools.executors.models.objects import RevertFields
 from tools.executors.patch import fence, find, json_patch, sign

@@ -27,6 +27,8 @@ class PatchExecutor(Executor[A]):
     resource: ClassVar[Resource]
     inverse_kind: ClassVar[InverseKind] = InverseKind.EXACT
     disrupts: ClassVar[bool] = False
+    moves_generation: ClassVar[bool] = True
+    """Whether the write moves the generation of a kind that has one; a write of annotations alone does not."""
 
     async def read(self, action: A, cluster: Reader) -> Situation:
         """Read the target.  Raises `ToolError`."""
@@ -40,10 +42,10 @@ class PatchExecutor(Executor[A]):
     def was_applied(self, action: A, before: Situation, now: JsonObject | None, mark: Mark) -> Applied:  # noqa: ARG002
         """The mark tells; without one, fields that are as they were do."""
         found = read_back(before, now, mark)
-        if found is not Applied.UNKNOWN or now is None:
+        if found is Applied.YES or now is None or (found is Applied.NO and self.moves_generation):
             return found
         is_same = dig_str(now, "metadata", "uid") == dig_str(before.live, "metadata", "uid")
-        has_generation = dig_int(now, "metadata", "generation") is not None
+        has_generation = self.moves_generation and dig_int(now, "metadata", "generation") is not None
         if is_same and not has_generation and _held(self.declared_fields, now) == before.support.get(_HELD):
             return Applied.NO
         return Applied.UNKNOWN

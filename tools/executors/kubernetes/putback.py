@@ -25,6 +25,8 @@ from tools.cluster.resources import (
     QUOTA,
     ROLE,
     ROLE_BINDING,
+    SCALED_JOB,
+    SCALED_OBJECT,
     SERVICE,
     SERVICE_ACCOUNT,
     STATEFUL_SET,
@@ -87,6 +89,20 @@ FIELDS: Final[Mapping[str, Mapping[str, Tier]]] = {
         "/spec/metrics": _ASK,
         "/spec/behavior": _ASK,
     },
+    SCALED_OBJECT.kind: {
+        _LABELS: _AUTO,
+        "/spec/minReplicaCount": _AUTO,
+        "/spec/maxReplicaCount": _AUTO,
+        "/spec/scaleTargetRef": _AUTO,
+        "/spec/idleReplicaCount": _ASK,
+        "/spec/pollingInterval": _ASK,
+        "/spec/cooldownPeriod": _ASK,
+        "/spec/initialCooldownPeriod": _ASK,
+        "/spec/triggers": _ASK,
+        "/spec/fallback": _ASK,
+        "/spec/advanced": _ASK,
+    },
+    SCALED_JOB.kind: {_LABELS: _ASK, "/spec": _ASK},
     PDB.kind: {_LABELS: _ASK, "/spec": _ASK},
     CRON_JOB.kind: {
         _LABELS: _ASK,
@@ -128,7 +144,7 @@ REMOVED: Final = (NETWORK_POLICY.kind, QUOTA.kind, LIMIT_RANGE.kind)
 
 _RESOURCES: Final = (
     CONFIG_MAP, SERVICE, DEPLOYMENT, STATEFUL_SET, DAEMON_SET, HPA, PDB, CRON_JOB, QUOTA, LIMIT_RANGE, NETWORK_POLICY,
-    ROLE, ROLE_BINDING, SERVICE_ACCOUNT,
+    ROLE, ROLE_BINDING, SERVICE_ACCOUNT, SCALED_OBJECT, SCALED_JOB,
 )  # fmt: skip
 RESOURCES: Final[Mapping[str, Resource]] = {resource.kind: resource for resource in _RESOURCES}
 

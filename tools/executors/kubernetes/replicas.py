@@ -1,21 +1,18 @@
 """Who owns a replica count: the autoscalers of a namespace, of both sorts.
 
-Neighbours: the guard refuses to write a count that one of these owns; `objects` leaves it out of a revert.
+Neighbours: the guard refuses to write a count that one of these owns (`tools.ownership`); `objects` leaves it out of a
+revert.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Final
 
-from tools.cluster.resources import HPA, Resource
+from tools.cluster.resources import HPA, SCALED_OBJECT
 from tools.errors import NotFound
 from tools.executors.base import Reader
 from tools.jsontypes import JsonObject, dig_str
 from tools.refs import ObjectRef
-
-SCALED_OBJECT: Final = Resource("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject")
-"""KEDA's own autoscaler; while it is paused there is no HorizontalPodAutoscaler to see."""
 
 
 def owns_replicas(autoscaler: JsonObject, target: ObjectRef) -> bool:

@@ -15,10 +15,9 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import ClassVar, Final
 
-from tools.cluster.resources import PVC, STORAGE_CLASS, Resource, WriteRequest
+from tools.cluster.resources import PERSISTENT_VOLUME, PVC, STORAGE_CLASS, Resource, WriteRequest
 from tools.errors import NotFound
 from tools.executors.base import (
-    OWN_PREFIX,
     Action,
     Applied,
     Earlier,
@@ -34,7 +33,7 @@ from tools.executors.kubernetes.common import refuse
 from tools.executors.kubernetes.patching import PatchExecutor
 from tools.executors.models.storage import ExpandPvc, RecreateUnboundPvc, RemoveUnboundPvc
 from tools.executors.patch import operation, pointer
-from tools.executors.whole import WHOLE, blank, create, delete, is_deleting, maker_of
+from tools.executors.whole import MARKS, WHOLE, blank, create, delete, is_deleting, maker_of
 from tools.guard.verdict import ReasonCode, Refused
 from tools.jsontypes import JsonObject, dig, dig_object, dig_str
 from tools.quantity import parse_quantity
@@ -177,24 +176,28 @@ class RecreateUnboundPvcExecutor(Executor[RecreateUnboundPvc]):
     description: ClassVar[str] = (
         "Make the claim that the step before removed (remove_unbound_pvc) anew, the same but for its storage class. "
         "Helps when a claim stays unbound because its class does not exist or provides nothing here. Refused for a "
-        "class that does not exist, and where this plan removed no claim. A person always decides."
+        "class that does not exist and of which no volume is free, and where this plan removed no claim. A person "
+        "always decides."
     )
     declared_fields: ClassVar[tuple[str, ...]] = (WHOLE,)
     permissions: ClassVar[tuple[Permission, ...]] = _REMAKE
-    reads: ClassVar[tuple[Permission, ...]] = (Permission("get", STORAGE_CLASS),)
+    reads: ClassVar[tuple[Permission, ...]] = (
+        Permission("get", STORAGE_CLASS),
+        Permission("list", PERSISTENT_VOLUME),
+    )
     inverse_kind: ClassVar[InverseKind] = InverseKind.EXACT
     disrupts: ClassVar[bool] = False
     waits_for_rollout: ClassVar[bool] = False
     creates: ClassVar[bool] = True
 
     async def read(self, action: RecreateUnboundPvc, cluster: Reader) -> Situation:
-        """Read what is there of that name, and whether the class exists."""
+        """Read what is there of that name, and whether the class exists or has a volume that somebody made by hand."""
         try:
             live = await cluster.get(PVC, action.name, action.namespace)
         except NotFound:
             live = {}
-        found = await storage_class(action.storage_class, cluster)
-        return Situation(live, {"class_exists": bool(found)})
+        found = bool(await storage_class(action.storage_class, cluster))
+        return Situation(live, {"class_exists": found or await _has_free_volume(action.storage_class, cluster)})
 
     def recall(self, action: RecreateUnboundPvc, situation: Situation, earlier: Sequence[Earlier]) -> Situation:
         """With the manifest of the claim that this plan removed; until then of the one that is there to be removed."""
@@ -264,6 +267,14 @@ async def storage_class(name: str, cluster: Reader) -> JsonObject:
         return {}
 
 
+async def _has_free_volume(name: str, cluster: Reader) -> bool:
+    """Whether a volume of that class waits for a claim; a class needs no object of its own for that."""
+    return any(
+        dig_str(v, "spec", "storageClassName") == name and dig_str(v, "status", "phase") == "Available"
+        for v in await cluster.list(PERSISTENT_VOLUME)
+    )
+
+
 def is_bound(claim: JsonObject) -> bool:
     """Whether the claim has, or is getting, a volume; one that lost its volume still counts: it may hold data."""
     return bool(dig_str(claim, "spec", "volumeName")) or dig_str(claim, "status", "phase") not in {"", "Pending"}
@@ -277,7 +288,7 @@ def _of_class(claim: JsonObject, name: str) -> JsonObject:
     """A new claim like `claim`, of that class, without what controllers noted on the old one while it waited."""
     made = blank(claim)
     notes = dig_object(made, "metadata", "annotations")
-    kept = {k: v for k, v in notes.items() if not k.startswith((*_CONTROLLERS_NOTES, OWN_PREFIX))}
+    kept = {k: v for k, v in notes.items() if k not in MARKS and not k.startswith(_CONTROLLERS_NOTES)}
     metadata: JsonObject = {**dig_object(made, "metadata"), "annotations": kept}
     head: JsonObject = {"apiVersion": PVC.api_version, "kind": PVC.kind}
     return {**made, **head, "metadata": metadata, "spec": {**dig_object(made, "spec"), "storageClassName": name}}

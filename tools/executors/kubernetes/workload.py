@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final, TypeVar
 
-from tools.cluster.resources import Resource, WriteRequest
+from tools.cluster.resources import SCALED_OBJECT, Resource, WriteRequest
 from tools.executors.actions import RestartWorkload, RollbackWorkload, ScaleWorkload, SetResources
 from tools.executors.base import Action, Applied, Executor, InverseKind, Mark, Permission, Reader, Situation
 from tools.executors.compare import contains
@@ -24,7 +24,6 @@ from tools.executors.kubernetes.common import (
     template_of,
 )
 from tools.executors.kubernetes.podsecurity import lowered
-from tools.executors.kubernetes.replicas import SCALED_OBJECT
 from tools.executors.kubernetes.revisions import read_revisions
 from tools.executors.patch import fence, json_patch, operation, pointer, put, sign
 from tools.guard.verdict import ReasonCode, Refused

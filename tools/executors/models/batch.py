@@ -78,6 +78,35 @@ class DeleteJob(Action):
         return ObjectRef(kind="Job", namespace=self.namespace, name=self.name)
 
 
+class RemoveFailedJob(Action):
+    """Take a Job that has failed and that nobody controls away, so that `recreate_failed_job` can make it anew."""
+
+    action: Literal["remove_failed_job"]
+    namespace: Namespace = Field(description="Namespace of the Job.")
+    name: Name = Field(description="Name of the Job that has failed.")
+
+    @property
+    def target(self) -> ObjectRef:
+        """The Job."""
+        return ObjectRef(kind="Job", namespace=self.namespace, name=self.name)
+
+
+class RecreateFailedJob(Action):
+    """Make the Job that an earlier step of the same plan removed anew, under its name."""
+
+    action: Literal["recreate_failed_job"]
+    namespace: Namespace = Field(description="Namespace of the Job.")
+    name: Name = Field(description="Name of the Job that was removed.")
+    deadline_seconds: int = Field(
+        ge=10, le=LONGEST_RERUN, description="Seconds after which the new Job is ended, whatever it has reached."
+    )
+
+    @property
+    def target(self) -> ObjectRef:
+        """The Job."""
+        return ObjectRef(kind="Job", namespace=self.namespace, name=self.name)
+
+
 class SuspendCronJob(CronJobAction):
     """Let a CronJob start no more Jobs; those that run go on."""
 
@@ -90,4 +119,4 @@ class ResumeCronJob(CronJobAction):
     action: Literal["resume_cronjob"]
 
 
-BatchAction: TypeAlias = RerunJob | DeleteJob | SuspendCronJob | ResumeCronJob
+BatchAction: TypeAlias = RerunJob | DeleteJob | RemoveFailedJob | RecreateFailedJob | SuspendCronJob | ResumeCronJob

@@ -37,6 +37,12 @@ class CordonNode(OnNode):
     action: Literal["cordon_node"]
 
 
+class DrainNode(OnNode):
+    """Empty a node: no new pods onto it, and those that are there moved away, within their disruption budgets."""
+
+    action: Literal["drain_node"]
+
+
 class UncordonNode(OnNode):
     """Let new pods onto a node again."""
 
@@ -51,4 +57,4 @@ class RemoveTaint(OnNode):
     effect: TaintEffect = Field(description="Effect of the taint: a node may bear one key with several effects.")
 
 
-NodeAction: TypeAlias = CordonNode | UncordonNode | RemoveTaint
+NodeAction: TypeAlias = CordonNode | DrainNode | UncordonNode | RemoveTaint

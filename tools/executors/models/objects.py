@@ -28,6 +28,8 @@ RevertibleKind = Literal[
     "Role",
     "RoleBinding",
     "ServiceAccount",
+    "ScaledObject",
+    "ScaledJob",
 ]
 RestorableKind = Literal[
     "ConfigMap",

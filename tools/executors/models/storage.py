@@ -40,7 +40,9 @@ class RecreateUnboundPvc(OnClaim):
     """Make the claim that an earlier step of the same plan removed anew, with another storage class."""
 
     action: Literal["recreate_unbound_pvc"]
-    storage_class: Name = Field(description="Name of an existing StorageClass, another one than the claim had.")
+    storage_class: Name = Field(
+        description="Name of a storage class that exists or has a free volume, another one than the claim had."
+    )
 
 
 StorageAction: TypeAlias = ExpandPvc | RemoveUnboundPvc | RecreateUnboundPvc

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tools.executors.script import kernel, schema
+from tools.executors.script import contents, kernel, schema
 from tools.executors.script.contents import sealed
 from tools.executors.script.job import Job, Report
 from tools.executors.script.manifest import Manifest, Program, Purpose, Scripts
@@ -154,6 +154,24 @@ class ScriptRunner:
         After Refused nothing was executed.  After anything else no process of it is left.  When cancelled, everything
         is killed before the cancellation goes on.  Raises nothing else.
         """
+        found = self._program(scripts, name, arguments, subject, purpose)
+        if isinstance(found, Refused):
+            return found
+        manifest, program = found
+        return await self._execute(scripts.folder, program, _Order(manifest, arguments, subject, purpose))
+
+    def hindrance(
+        self, scripts: Scripts, name: str, arguments: JsonObject, subject: Subject, purpose: Purpose = Purpose.RUN
+    ) -> Refused | None:
+        """What `run` would refuse now, as far as it can be told without starting anything; None when nothing."""
+        found = self._program(scripts, name, arguments, subject, purpose)
+        if isinstance(found, Refused):
+            return found
+        return contents.check(scripts.folder, found[1].file, found[1].sha256)
+
+    def _program(
+        self, scripts: Scripts, name: str, arguments: JsonObject, subject: Subject, purpose: Purpose
+    ) -> tuple[Manifest, Program] | Refused:
         manifest = scripts.find(name)
         if isinstance(manifest, Refused):
             return manifest
@@ -163,7 +181,7 @@ class ScriptRunner:
         program = manifest.program(purpose)
         if program is None:
             return _no(ScriptCode.PURPOSE, f"{name} has no script to {purpose}: add `{purpose}:` to its manifest")
-        return await self._execute(scripts.folder, program, _Order(manifest, arguments, subject, purpose))
+        return manifest, program
 
     def _cannot(self, manifest: Manifest) -> Refused | None:
         """What stands against any run of this script here."""

@@ -1,28 +1,21 @@
 """Cooldown: a workload we acted on for another incident is left alone for a while.
 
-A new plan of the same incident is exempt: that repetition is bounded by attempts and by "no blind repeat".
+It stops us from acting again and again on our own.  A person who is asked, or has agreed, decides with open eyes, so
+what waits for a person is not stopped: it is said that we acted there just now.  A new plan of the same incident is
+exempt: that repetition is bounded by attempts and by "no blind repeat".
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
-
+from tools.guard.checks import mode
 from tools.guard.verdict import ReasonCode, Refused
-from tools.guard.world import World, known, no
+from tools.guard.world import World, no
 
 
 def check(world: World) -> Refused | None:
     """Refuse while the cooldown after another incident's plan lasts; its end counts as over."""
-    last = known(world.last_plan, f"when {world.order.owner} was last acted on")
-    if last is None or last.incident_id == world.order.incident_id:
+    left = mode.cooldown_left(world)
+    if left <= 0 or world.order.approved or mode.asks_a_person(world):
         return None
-    ends = last.started_at + timedelta(seconds=world.policy.limits.cooldown_seconds)
-    left = (ends - world.now).total_seconds()
-    if left <= 0:
-        return None
-    return no(
-        ReasonCode.COOLDOWN,
-        f"{world.order.owner} was acted on at {last.started_at.isoformat(timespec='seconds')}; "
-        f"it is left alone for {left:.0f} more seconds.",
-        retry_after=left,
-    )
+    reason = f"{mode.acted_lately(world)}; it is left alone for {left:.0f} more seconds."
+    return no(ReasonCode.COOLDOWN, reason, retry_after=left)

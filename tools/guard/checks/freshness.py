@@ -8,6 +8,7 @@ Labels move neither generation nor content; who writes them must find the very v
 from __future__ import annotations
 
 from tools.cluster.documents import content_of
+from tools.executors.rounds import RoundsExecutor
 from tools.executors.whole import is_deleting, maker_of
 from tools.guard.checks.scope import pin_of
 from tools.guard.intents import content_after, generation_after
@@ -38,6 +39,8 @@ def check(world: World) -> Refused | None:
         return no(ReasonCode.TARGET_GONE, f"{owner} is being deleted.")
     if _writes_labels(world) and not _is_that_version(world, live, pin):
         return no(ReasonCode.TARGET_CHANGED, f"{target} was written since it was diagnosed, perhaps its labels.")
+    if isinstance(world.executor, RoundsExecutor):
+        return None  # what is to be done is read off the world each time; each round checks its own target
     return _changed(world, target, live, pin) if live else None
 
 
@@ -71,7 +74,8 @@ def _was_removed(world: World, ref: ObjectRef, uid: str) -> bool:
 
 
 def _changed(world: World, target: ObjectRef, live: JsonObject, pin: Pin) -> Refused | None:
-    expected = own_generation(world, dig_str(live, "metadata", "uid"))
+    is_counted = pin.generation is not None or pin.content is None
+    expected = own_generation(world, dig_str(live, "metadata", "uid")) if is_counted else None
     if expected is None:
         expected = pin.generation
     present = dig_int(live, "metadata", "generation")
@@ -86,7 +90,10 @@ def _changed(world: World, target: ObjectRef, live: JsonObject, pin: Pin) -> Ref
 
 
 def _changed_without_count(world: World, target: ObjectRef, live: JsonObject, pin: Pin) -> Refused | None:
-    """For kinds without a generation: by content; by version where fields are written and nobody took the content."""
+    """For kinds without a generation, or whose generation counts the status too.
+
+    By content; by version where fields are written and nobody took the content.
+    """
     history = known(world.history, "what was done in this incident")
     expected = content_after(history, world.order.plan_id, dig_str(live, "metadata", "uid")) or pin.content
     if expected is not None:

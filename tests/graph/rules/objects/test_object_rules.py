@@ -7,6 +7,9 @@ from datetime import datetime
 import pytest
 
 from graph.incident import (
+    AimFacts,
+    ClaimSummary,
+    ClassSummary,
     Evidence,
     FieldChange,
     ObjectCandidate,
@@ -20,8 +23,9 @@ from graph.incident import (
 )
 from graph.plan import NoPlan, Plan, Planned, action_digest
 from graph.rules.objects.case import way_back
+from graph.rules.objects.claims import only_class
 from graph.rules.rulebook import diagnose
-from tests.graph.rules.samples import NOW, ref, signal
+from tests.graph.rules.samples import NOW, candidate, ref, signal
 from tools.executors.models.batch import reruns
 from tools.guard.verdict import ReasonCode
 from tools.refs import ObjectRef, Pin
@@ -29,6 +33,7 @@ from tools.refs import ObjectRef, Pin
 SERVICE, JOB, CRON = ref("Service", "web"), ref("Job", "nightly"), ref("CronJob", "tick")
 CLAIM, BUDGET = ref("PersistentVolumeClaim", "data"), ref("PodDisruptionBudget", "web")
 NODE = ObjectRef(kind="Node", namespace=None, name="node1")
+HPA, POLICY = ref("HorizontalPodAutoscaler", "web"), ref("NetworkPolicy", "lockdown")
 
 
 def way(
@@ -58,6 +63,8 @@ def about(
     message: str = "said",
     gone: bool = False,
     service: ServiceSummary | None = None,
+    claim: ClaimSummary | None = None,
+    aim: AimFacts | None = None,
 ) -> Evidence:
     pin = Pin.absent(target) if gone else Pin(ref=target, uid="u", resource_version="1", generation=None)
     again = [Pin.absent(ref("Job", name)) for name in reruns(target.name)] if target.kind == "Job" else []
@@ -68,8 +75,17 @@ def about(
         signals=(signal(reason, message, about=target, container=None, revision=None),),
         objects=ways,
         service=service,
-        scope=(pin, *again),
+        claim=claim,
+        aim=aim,
+        scope=(pin, *again, *([Pin(ref=aim.ref, uid="w", resource_version="1", generation=1)] if aim else [])),
     )
+
+
+LOST = "ScalingActive=False/FailedGetResourceMetric: missing request for cpu in container app of Pod web-1"
+
+
+def aim(*paths: str) -> AimFacts:
+    return AimFacts(ref=ref("Deployment", "web"), candidates=(candidate(3, *paths),))
 
 
 def plan_of(evidence: Evidence, tried: frozenset[str] = frozenset()) -> Plan:
@@ -90,6 +106,11 @@ def plan_of(evidence: Evidence, tried: frozenset[str] = frozenset()) -> Plan:
             id="a-deleted-service",
         ),
         pytest.param(about(SERVICE, Reason.DRIFTED, way(SERVICE)), ["revert_fields"], id="drift"),
+        pytest.param(
+            about(NODE, Reason.NODE_PROBLEM, message="ReadonlyFilesystem/FilesystemIsReadOnly: remounted read-only"),
+            ["drain_node"],
+            id="a-node-that-says-that-it-is-broken",
+        ),
         pytest.param(about(BUDGET, Reason.EVICTION_BLOCKED, way(BUDGET)), ["revert_fields"], id="a-budget"),
         pytest.param(
             about(
@@ -102,8 +123,28 @@ def plan_of(evidence: Evidence, tried: frozenset[str] = frozenset()) -> Plan:
         ),
         pytest.param(
             about(JOB, Reason.JOB_FAILED, message="DeadlineExceeded", lines=("activeDeadlineSeconds: 30",)),
-            ["rerun_job"],
+            ["remove_failed_job", "recreate_failed_job"],
             id="a-deadline-that-was-too-short",
+        ),
+        pytest.param(
+            about(
+                JOB,
+                Reason.JOB_FAILED,
+                message="DeadlineExceeded",
+                lines=("controlled by: CronJob tick", "activeDeadlineSeconds: 30"),
+            ),
+            ["rerun_job"],
+            id="the-deadline-of-one-that-a-cronjob-made",
+        ),
+        pytest.param(
+            about(CLAIM, Reason.CLAIM_UNBOUND, claim=ClaimSummary(storage_class="fats", free=("by-hand",))),
+            ["remove_unbound_pvc", "recreate_unbound_pvc"],
+            id="a-claim-of-a-class-that-never-was",
+        ),
+        pytest.param(
+            about(HPA, Reason.AUTOSCALER_UNABLE, message=LOST, aim=aim("containers[app].resources.requests.cpu")),
+            ["rollback_workload"],
+            id="a-request-that-an-autoscaler-counts-by",
         ),
         pytest.param(about(JOB, Reason.JOB_HUNG), ["delete_job"], id="a-hung-job"),
         pytest.param(about(CRON, Reason.CRONJOB_SUSPENDED), ["resume_cronjob"], id="a-suspended-cronjob"),
@@ -126,6 +167,48 @@ def test_the_plan(evidence: Evidence, actions: list[str]) -> None:
     [
         pytest.param(about(NODE, Reason.NODE_NOT_READY), ReasonCode.NO_REMEDY, id="a-node-that-is-away"),
         pytest.param(about(NODE, Reason.NODE_PRESSURE), ReasonCode.NO_REMEDY, id="a-node-under-pressure"),
+        pytest.param(about(NODE, Reason.NODE_PROBLEM), ReasonCode.NO_REMEDY, id="a-node-with-a-fault-of-its-own"),
+        pytest.param(
+            about(NODE, Reason.NODE_PROBLEM, message="NetworkUnavailable/NoRouteCreated: not KernelDeadlock/x"),
+            ReasonCode.NO_REMEDY,
+            id="a-node-whose-network-is-not-there",
+        ),
+        pytest.param(
+            about(NODE, Reason.NODE_NOT_READY, message="KernelDeadlock/x: y"),
+            ReasonCode.NO_REMEDY,
+            id="a-node-that-does-not-report-is-emptied-by-kubernetes",
+        ),
+        pytest.param(
+            about(
+                JOB,
+                Reason.JOB_FAILED,
+                message="DeadlineExceeded",
+                lines=("made anew by selfheal", "activeDeadlineSeconds: 300"),
+            ),
+            ReasonCode.NO_REMEDY,
+            id="a-job-that-was-made-anew-already",
+        ),
+        pytest.param(
+            about(HPA, Reason.AUTOSCALER_UNABLE, message=LOST, aim=aim("containers[app].image")),
+            ReasonCode.NO_REMEDY,
+            id="a-whole-version-is-not-taken-away-for-an-autoscaler",
+        ),
+        pytest.param(
+            about(
+                HPA,
+                Reason.AUTOSCALER_UNABLE,
+                message=LOST,
+                aim=aim("containers[app].resources.requests.cpu", "containers[app].image"),
+            ),
+            ReasonCode.NO_REMEDY,
+            id="nor-one-that-lost-the-request-among-other-things",
+        ),
+        pytest.param(
+            about(HPA, Reason.AUTOSCALER_UNABLE, message=LOST, aim=aim("containers[side].resources.requests.cpu")),
+            ReasonCode.NO_REMEDY,
+            id="another-container-has-the-request",
+        ),
+        pytest.param(about(POLICY, Reason.TRAFFIC_CUT), ReasonCode.NO_REMEDY, id="a-policy-that-may-be-meant"),
         pytest.param(
             about(NODE, Reason.NODE_CLOSED, lines=("taint node.kubernetes.io/not-ready=:NoSchedule",)),
             ReasonCode.NO_RULE,
@@ -150,6 +233,41 @@ def test_what_was_tried_is_not_proposed_again() -> None:
     back = way(SERVICE)
     tried = frozenset({action_digest(way_back(back))})
     assert isinstance(diagnose(about(SERVICE, Reason.DRIFTED, back), now=NOW, tried=tried), NoPlan)
+
+
+MADE, BY_HAND = ClassSummary(name="standard", is_default=True, provisions=True), ClassSummary(name="by-hand")
+FASTER = ClassSummary(name="faster", provisions=True)
+
+
+@pytest.mark.parametrize(
+    ("claim", "wanted"),
+    [
+        pytest.param(ClaimSummary(storage_class="fats", free=("by-hand",)), "by-hand", id="one free volume"),
+        pytest.param(ClaimSummary(storage_class="fats", classes=(MADE,)), "standard", id="the default class"),
+        pytest.param(ClaimSummary(storage_class="fats", classes=(FASTER,)), "faster", id="the only class that makes"),
+        pytest.param(
+            ClaimSummary(storage_class="fats", classes=(MADE, FASTER)), "standard", id="the default before any other"
+        ),
+        pytest.param(
+            ClaimSummary(storage_class="fats", classes=(MADE,), free=("by-hand",)),
+            "by-hand",
+            id="what lies ready",
+        ),
+        pytest.param(ClaimSummary(storage_class="fats", free=("a", "b")), None, id="two that lie ready: people choose"),
+        pytest.param(ClaimSummary(storage_class="fats", classes=(BY_HAND,)), None, id="a class without a volume"),
+        pytest.param(ClaimSummary(storage_class="fats", free=("",)), None, id="a volume of no class"),
+        pytest.param(ClaimSummary(storage_class="fats"), None, id="there is nothing"),
+        pytest.param(
+            ClaimSummary(storage_class="faster", classes=(FASTER,), free=("by-hand",)), None, id="its own class exists"
+        ),
+        pytest.param(
+            ClaimSummary(storage_class="by-hand", free=("by-hand", "other")), None, id="its own class has a volume"
+        ),
+        pytest.param(ClaimSummary(storage_class=None, free=("by-hand",)), None, id="it names no class"),
+    ],
+)
+def test_the_only_class_that_has_something_for_a_claim(claim: ClaimSummary, wanted: str | None) -> None:
+    assert only_class(claim) == wanted
 
 
 GOOD = VersionSource.LAST_KNOWN_GOOD

@@ -189,12 +189,17 @@ CALLS: dict[str, tuple[Callable[[ArgoClient], Awaitable[object]], bool]] = {
 }
 
 
+def patience(fault: str) -> float:
+    """Seconds: only silence is waited for; anything else comes, however busy the machine is."""
+    return 0.2 if fault.endswith("silence") else 20
+
+
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_every_fault_is_a_coded_error_after_one_request(tmp_path: Path, fault: str, call: str) -> None:
     answer, read, write = FAULTS[fault]
     make, is_write = CALLS[call]
-    async with argo(tmp_path, timeout=0.3) as (client, double, server):
+    async with argo(tmp_path, timeout=patience(fault)) as (client, double, server):
         double.fault = answer
         with pytest.raises(ToolError) as caught:
             await make(client)
@@ -218,7 +223,7 @@ async def test_the_other_calls_do_not_guess_either(tmp_path: Path, fault: str) -
         lambda client: client.can("sync", SHOP),
         lambda client: client.version(),
     ]
-    async with argo(tmp_path, timeout=0.2) as (client, double, server):
+    async with argo(tmp_path, timeout=patience(fault)) as (client, double, server):
         double.fault = FAULTS[fault][0]
         for make in others:
             with pytest.raises(ToolError):

@@ -64,11 +64,12 @@ async def test_a_file_changed_after_the_manifest_was_read_is_not_run(shelf: Shel
 
 async def test_a_file_changed_while_it_runs_does_not_change_what_runs(shelf: Shelf) -> None:
     """A shell reads its script as it goes: whoever writes to that file steers it."""
-    scripts = shelf.add("echo one; sleep 0.3; echo two")
+    scripts = shelf.add("echo one; sleep 0.5; echo two")
     path = shelf.folder / "job.sh"
 
     async def change() -> None:
-        await asyncio.sleep(0.15)
+        while not shelf.survivors():
+            await asyncio.sleep(0.01)
         path.write_text("#!/bin/sh\necho one; sleep 0.3; echo BAD\necho BAD\necho BAD\n")
 
     outcome, _ = await asyncio.gather(shelf.run(scripts), change())
