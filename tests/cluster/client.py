@@ -81,6 +81,12 @@ class ServiceClient:
         if not answer.is_success:
             raise ServiceError(f"POST /incidents/{incident.id}/approve: {answer.status_code} {answer.text[:300]}")
 
+    async def undo(self, incident: Incident) -> None:
+        """Have what the incident wrote taken back, as the other identity.  ServiceError when that is refused."""
+        answer = await self._http.post(f"/incidents/{incident.id}/undo", headers=self._approver)
+        if not answer.is_success:
+            raise ServiceError(f"POST /incidents/{incident.id}/undo: {answer.status_code} {answer.text[:300]}")
+
     async def _get(self, path: str) -> JsonValue:
         answer = await self._http.get(path)
         answer.raise_for_status()

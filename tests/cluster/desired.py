@@ -7,7 +7,7 @@ always a fault.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -35,8 +35,12 @@ class DesiredFolder:
     def declare(self, scenario: Scenario, namespace: str, *, patched: bool) -> None:
         """The scenario's fixtures are what should be in the namespace; from the moment of the injection on, with its
         `desired_patch`."""
+        self.put(namespace, declared(scenario, namespace, patched=patched))
+
+    def put(self, namespace: str, manifests: Sequence[JsonObject]) -> None:
+        """These manifests are what should be in the namespace."""
         half = self._path / f".{namespace}.half"
-        half.write_text(yaml.safe_dump_all(declared(scenario, namespace, patched=patched)))
+        half.write_text(yaml.safe_dump_all(manifests))
         half.replace(self._path / f"{namespace}.yaml")
 
     def withdraw(self, namespace: str) -> None:

@@ -74,12 +74,24 @@ KINDS: dict[str, Resource] = {
     ),
 }
 """Every kind the runner reads, in the order in which fixtures could be made."""
+CUSTOM: dict[str, Resource] = {
+    "Application": Resource("/apis/argoproj.io/v1alpha1", "applications"),
+    "AppProject": Resource("/apis/argoproj.io/v1alpha1", "appprojects"),
+    "ScaledObject": Resource("/apis/keda.sh/v1alpha1", "scaledobjects"),
+    "ScaledJob": Resource("/apis/keda.sh/v1alpha1", "scaledjobs"),
+}
+"""Kinds of the add-ons; they are there only while those are, so the runner does not read them."""
 _PATCH_TYPES = {
     "strategic": "application/strategic-merge-patch+json",
     "merge": "application/merge-patch+json",
     "json": "application/json-patch+json",
     "apply": "application/apply-patch+yaml",
 }
+
+
+def where(kind: str) -> Resource:
+    """Where a kind lives, also one of an add-on.  KeyError for any other."""
+    return KINDS.get(kind) or CUSTOM[kind]
 
 
 class Kube:
@@ -133,17 +145,17 @@ class Kube:
 
     async def list(self, kind: str, namespace: str | None = None) -> JsonObject:
         """The list object of a kind."""
-        return await self.request("GET", KINDS[kind].path(namespace))
+        return await self.request("GET", where(kind).path(namespace))
 
     async def get(self, kind: str, namespace: str | None, name: str) -> JsonObject:
         """One object."""
-        return await self.request("GET", KINDS[kind].path(namespace, name))
+        return await self.request("GET", where(kind).path(namespace, name))
 
     async def patch(
         self, kind: str, namespace: str, name: str, type_: str, body: JsonValue, *, subresource: str = ""
     ) -> None:
         """Patch by one of the three patch types."""
-        path = KINDS[kind].path(namespace, name) + (f"/{subresource}" if subresource else "")
+        path = where(kind).path(namespace, name) + (f"/{subresource}" if subresource else "")
         await self.request("PATCH", path, body=body, kind=_PATCH_TYPES[type_])
 
     async def apply(self, manifest: JsonObject) -> None:
@@ -153,7 +165,7 @@ class Kube:
         )
         params = {"fieldManager": FIELD_MANAGER, "force": "true"}
         await self.request(
-            "PATCH", KINDS[kind].path(namespace or None, name), params=params, body=manifest, kind=_PATCH_TYPES["apply"]
+            "PATCH", where(kind).path(namespace or None, name), params=params, body=manifest, kind=_PATCH_TYPES["apply"]
         )
 
     async def delete(self, path: str) -> None:
@@ -169,7 +181,7 @@ class Kube:
         params = {"watch": "true", "resourceVersion": version, "allowWatchBookmarks": "true", "timeoutSeconds": "280"}
         patience = httpx.Timeout(15, read=300)
         try:
-            async with self._http.stream("GET", KINDS[kind].path(None), params=params, timeout=patience) as answer:
+            async with self._http.stream("GET", where(kind).path(None), params=params, timeout=patience) as answer:
                 if not answer.is_success:
                     raise KubeError(f"watch {kind}: HTTP {answer.status_code}", answer.status_code)
                 async for line in answer.aiter_lines():

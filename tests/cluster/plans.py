@@ -19,7 +19,10 @@ _FAMILY = {
     "set_security_context": "edit", "set_service": "edit",
     "cordon_node": "node", "uncordon_node": "node", "drain_node": "node", "remove_taint": "node",
     "rerun_job": "batch", "delete_job": "batch", "resume_cronjob": "batch", "suspend_cronjob": "batch",
-    "expand_pvc": "storage", "recreate_unbound_pvc": "storage", "set_hpa_bounds": "autoscaling",
+    "remove_failed_job": "batch", "recreate_failed_job": "batch",
+    "expand_pvc": "storage", "remove_unbound_pvc": "storage", "recreate_unbound_pvc": "storage",
+    "set_hpa_bounds": "autoscaling",
+    "keda_resume": "autoscaling", "keda_pause": "autoscaling", "keda_set_bounds": "autoscaling",
 }  # fmt: skip
 """The families of the actions there are; a new action counts only after it was put here."""
 FAMILIES = ("any", *sorted(set(_FAMILY.values())))

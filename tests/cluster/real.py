@@ -121,13 +121,7 @@ async def real_ground(layout: Layout, run_id: str, *, unlimited: bool = False) -
     `unlimited`: that identity may do anything, for the stand-in whose remedies are a person's.
     """
     async with Kube(layout.kubeconfig("human")) as human, Kube(layout.kubeconfig("observer")) as observer:
-        await human.request(
-            "PATCH",
-            "/apis/rbac.authorization.k8s.io/v1/clusterroles/healer",
-            params=_OWNED,
-            body=healer_role(),
-            kind=_APPLY,
-        )
+        await grant_healer(human)
         if unlimited:
             await human.request("PATCH", _BINDINGS + run_id, params=_OWNED, body=_unlimited(run_id), kind=_APPLY)
         async with Mirror(observer) as mirror:
@@ -137,6 +131,12 @@ async def real_ground(layout: Layout, run_id: str, *, unlimited: bool = False) -
             finally:
                 forget_run_identity(layout, run_id)
                 await human.delete(_BINDINGS + run_id)
+
+
+async def grant_healer(human: Kube) -> None:
+    """After it user `healer` may do what the shipped roles say, and no more."""
+    path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/healer"
+    await human.request("PATCH", path, params=_OWNED, body=healer_role(), kind=_APPLY)
 
 
 def _unlimited(run_id: str) -> JsonObject:

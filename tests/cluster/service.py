@@ -142,14 +142,15 @@ class ServiceHealer(NoHealer):
         policy_document: JsonObject,
         *,
         settings: Mapping[str, str] | None = None,
+        home: str = "service",
     ) -> None:
         self._kubeconfig = kubeconfig
         self._policy = policy_document
         self._settings = dict(settings or {})
-        self._home = layout.state / "service"
+        self._home = layout.state / home
         self._port = free_port()
         self._tokens = (secrets.token_hex(32), secrets.token_hex(32))
-        self._log = layout.logs / "selfheal.log"
+        self._log = layout.logs / ("selfheal.log" if home == "service" else f"selfheal-{home}.log")
         self._process: subprocess.Popen[bytes] | None = None
         self._client = ServiceClient(f"http://127.0.0.1:{self._port}", *self._tokens)
         self._desired = DesiredFolder(self._home / "desired")
@@ -196,6 +197,15 @@ class ServiceHealer(NoHealer):
     async def approve(self, incident: Incident) -> None:
         """As the second identity."""
         await self._client.approve(incident)
+
+    async def undo(self, incident: Incident) -> None:
+        """As the second identity."""
+        await self._client.undo(incident)
+
+    @property
+    def home(self) -> Path:
+        """Its folder, as long as it is kept."""
+        return self._home
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         program = Path(sys.executable).with_name("selfheal")

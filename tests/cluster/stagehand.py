@@ -63,7 +63,7 @@ class Stagehand:
             case Kubelet(does, node):
                 await self._ground.kubelet(node, runs=does == "start")
             case Heartbeat(node):
-                self._beating.append(asyncio.create_task(self._beat(node)))
+                self._beating.append(asyncio.create_task(self._beat(self._named(node))))
             case _:
                 assert_never(step)
 

@@ -63,7 +63,7 @@ def make_all(layout: Layout) -> None:
     _make_ca(layout)
     _make_service_account_key(layout)
     for identity in (*USERS, *SERVERS):
-        _make_pair(layout, identity)
+        make_pair(layout, identity)
     for user in USERS:
         _write_kubeconfig(layout, user.name)
 
@@ -74,7 +74,7 @@ def mint_run_identity(layout: Layout, run: str) -> Path:
     Authorization goes by the user, so it may do just what `healer.conf` may.  `forget_run_identity` removes it.
     """
     identity = Identity(f"healer-{run}", f"/O={run_group(run)}/CN=healer")
-    _make_pair(layout, identity)
+    make_pair(layout, identity)
     _write_kubeconfig(layout, identity.name)
     return layout.kubeconfig(identity.name)
 
@@ -89,6 +89,35 @@ def forget_run_identity(layout: Layout, run: str) -> None:
 def run_group(run: str) -> str:
     """The group that marks the run's healer."""
     return f"selfheal-run-{run}"
+
+
+def make_pair(layout: Layout, identity: Identity) -> None:
+    """After it the identity's key and certificate (`NAME.key`, `NAME.crt`), signed by the cluster's CA, are there."""
+    pki, name = layout.pki, identity.name
+    stamp = identity.stamp(hashlib.sha256((pki / "ca.crt").read_bytes()).hexdigest())
+    stamp_file = pki / f"{name}.stamp"
+    if stamp_file.exists() and stamp_file.read_text() == stamp:
+        return
+    run(
+        "openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+        "-subj", identity.subject, "-keyout", pki / f"{name}.key", "-out", pki / f"{name}.csr",
+    )  # fmt: skip
+    extensions = ["extendedKeyUsage=serverAuth,clientAuth"]
+    if identity.alternative_names:
+        extensions.append("subjectAltName=" + ",".join(identity.alternative_names))
+    (pki / f"{name}.ext").write_text("\n".join(extensions) + "\n")
+    run(
+        "openssl", "x509", "-req", "-in", pki / f"{name}.csr", "-CA", pki / "ca.crt", "-CAkey", pki / "ca.key",
+        "-CAcreateserial", "-days", DAYS, "-extfile", pki / f"{name}.ext", "-out", pki / f"{name}.crt",
+    )  # fmt: skip
+    stamp_file.write_text(stamp)
+
+
+def make_user(layout: Layout, identity: Identity, namespace: str = "") -> Path:
+    """A kubeconfig for the identity, whose commands go to `namespace` when they name none."""
+    make_pair(layout, identity)
+    _write_kubeconfig(layout, identity.name, namespace)
+    return layout.kubeconfig(identity.name)
 
 
 def _make_ca(layout: Layout) -> None:
@@ -110,28 +139,7 @@ def _make_service_account_key(layout: Layout) -> None:
     run("openssl", "ec", "-in", key, "-pubout", "-out", public)
 
 
-def _make_pair(layout: Layout, identity: Identity) -> None:
-    pki, name = layout.pki, identity.name
-    stamp = identity.stamp(hashlib.sha256((pki / "ca.crt").read_bytes()).hexdigest())
-    stamp_file = pki / f"{name}.stamp"
-    if stamp_file.exists() and stamp_file.read_text() == stamp:
-        return
-    run(
-        "openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-        "-subj", identity.subject, "-keyout", pki / f"{name}.key", "-out", pki / f"{name}.csr",
-    )  # fmt: skip
-    extensions = ["extendedKeyUsage=serverAuth,clientAuth"]
-    if identity.alternative_names:
-        extensions.append("subjectAltName=" + ",".join(identity.alternative_names))
-    (pki / f"{name}.ext").write_text("\n".join(extensions) + "\n")
-    run(
-        "openssl", "x509", "-req", "-in", pki / f"{name}.csr", "-CA", pki / "ca.crt", "-CAkey", pki / "ca.key",
-        "-CAcreateserial", "-days", DAYS, "-extfile", pki / f"{name}.ext", "-out", pki / f"{name}.crt",
-    )  # fmt: skip
-    stamp_file.write_text(stamp)
-
-
-def _write_kubeconfig(layout: Layout, user: str) -> None:
+def _write_kubeconfig(layout: Layout, user: str, namespace: str = "") -> None:
     """JSON is YAML; the context carries the user's name so that a prompt shows who one is."""
 
     def embedded(file: str) -> str:
@@ -153,7 +161,7 @@ def _write_kubeconfig(layout: Layout, user: str) -> None:
                 },
             }
         ],
-        "contexts": [{"name": user, "context": {"cluster": "selfheal", "user": user}}],
+        "contexts": [{"name": user, "context": {"cluster": "selfheal", "user": user, "namespace": namespace}}],
     }
     path = layout.kubeconfig(user)
     half = path.with_suffix(".half")

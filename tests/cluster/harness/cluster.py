@@ -98,7 +98,7 @@ class Cluster:
             *controlplane.NAMES,
             *(f"{d}-{n.name}" for n in NODES for d in ("resolver", "containerd", "kubelet", "kube-proxy")),
         ]
-        return [DaemonStatus(n, pid := self.daemons.pid(n), _resident(pid)) for n in expected]
+        return [DaemonStatus(n, pid := self.daemons.pid(n), resident_mebibytes(pid)) for n in expected]
 
     def is_ready(self) -> bool:
         """Whether all daemons run and the API server is ready."""
@@ -181,7 +181,8 @@ class Cluster:
             yield
 
 
-def _resident(pid: int | None) -> int:
+def resident_mebibytes(pid: int | None) -> int:
+    """Resident memory of a process; 0 when it does not run."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     except (OSError, IndexError):

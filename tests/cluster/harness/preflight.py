@@ -71,7 +71,7 @@ def check(*, install: bool, needs_go: bool) -> None:
         )
     lacking = missing_packages()
     if lacking and install:
-        _apt_install(sorted(set(lacking.values())))
+        apt_install(sorted(set(lacking.values())))
         lacking = missing_packages()
     if lacking:
         packages = " ".join(sorted(set(lacking.values())))
@@ -115,7 +115,8 @@ def _has_static_busybox() -> bool:
     return False
 
 
-def _apt_install(packages: list[str]) -> None:
+def apt_install(packages: list[str]) -> None:
+    """Install them.  NotReadyError when apt-get does not."""
     print(f"cluster: apt-get install {' '.join(packages)}", file=sys.stderr, flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for argv in (["apt-get", "update", "-q"], ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages]):

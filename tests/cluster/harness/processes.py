@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -167,8 +167,11 @@ class Daemons:
             return None
         return identity.pid if identity is not None and identity.is_running() else None
 
-    def start(self, name: str, *argv: str | Path, netns: str) -> bool:
-        """Start it in the network namespace unless it runs already.  Returns whether it was started now."""
+    def start(
+        self, name: str, *argv: str | Path, netns: str = "", environment: Mapping[str, str] | None = None
+    ) -> bool:
+        """Start it in the network namespace ("": the host's) unless it runs already; its environment is ours and what
+        is named.  Returns whether it was started now."""
         if self.pid(name) is not None:
             return False
         pid_file = self._pid_file(name)
@@ -176,11 +179,12 @@ class Daemons:
         pid_file.unlink(missing_ok=True)
         make_cgroup(DAEMON_CGROUP)
         procs = process_hierarchy() / DAEMON_CGROUP / "cgroup.procs"
-        inside = ["nsenter", f"--net=/run/netns/{netns}", "--", *map(str, argv)]
+        inside = ["nsenter", f"--net=/run/netns/{netns}", "--"] if netns else []
         with self.log(name).open("ab") as log:
             subprocess.Popen(
-                ["sh", "-c", LAUNCHER, "sh", str(procs), str(pid_file), *inside],
+                ["sh", "-c", LAUNCHER, "sh", str(procs), str(pid_file), *inside, *map(str, argv)],
                 cwd=self._state, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                env={**os.environ, **(environment or {})},
             )  # fmt: skip
         wait_for(f"{name} to write its pid file", pid_file.exists, 10, 0.01)
         return True

@@ -1,0 +1,1 @@
+"""Executors of other controllers against the real ones: Argo CD and KEDA beside the real cluster."""
