@@ -13,7 +13,7 @@ CLUSTER_FLAGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX ?= $(CURDIR)/$(VENV)/.pycache
 
-.PHONY: help setup demo bench evals test unit check fmt lock run studio cluster-up cluster-down cluster-status cluster-test executors-build simulate chaos nightly clean
+.PHONY: help setup demo bench evals test unit flakes check fmt lock run studio cluster-up cluster-down cluster-status cluster-test executors-build simulate chaos nightly clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -41,6 +41,10 @@ test: $(STAMP) ## All tests that need only Python
 
 unit: $(STAMP) ## The quick part of them: no simulator, no subprocess
 	$(BIN)/pytest -q -n auto --dist worksteal -m "not cluster" tests/graph tests/tools tests/prompts tests/cluster
+
+RUNS ?= 20
+flakes: $(STAMP) ## All these tests again and again, each time in another order (RUNS=20 FLAKES_FLAGS="--within 180")
+	@$(BIN)/python -m tests.flakes --runs $(RUNS) $(FLAKES_FLAGS)
 
 check: $(STAMP) ## Lint, format, types, layers
 	$(BIN)/ruff check .
@@ -87,7 +91,10 @@ cluster-test: $(STAMP) ## Heal real faults on the real Kubernetes (SCENARIOS=all
 	  echo "cluster-test: 0 passed, 0 failed, $$(ls tests/cluster/scenarios/*.yaml | wc -l) skipped"; exit 0; \
 	fi; \
 	[ $$code -eq 0 ] || exit $$code; \
-	if [ "$(SCENARIOS)" = executors ]; then $(BIN)/pytest -q -m cluster tests/cluster/executors; exit; fi; \
+	if [ "$(SCENARIOS)" = executors ]; then \
+	  $(BIN)/pytest -q -m cluster tests/cluster/executors; code=$$?; \
+	  $(BIN)/python -m tests.cluster.argocd down; $(BIN)/python -m tests.cluster.keda down; exit $$code; \
+	fi; \
 	SCENARIOS=$(SCENARIOS) LANES=$(LANES) $(BIN)/python -m tests.cluster.lanes && \
 	$(BIN)/pytest -q -m cluster --ignore=tests/cluster/executors tests
 

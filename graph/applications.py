@@ -94,15 +94,15 @@ def is_drift(live: JsonObject) -> bool:
     return is_same and argo.sync(live) is Sync.OUT_OF_SYNC
 
 
-def waits_for_window(live: JsonObject) -> bool:
-    """Whether the operation under way waits for a sync window to open: by design, not by fault."""
-    return "blocked by sync window" in argo.operation(live).message.lower()
-
-
 def unwatched(live: JsonObject, watched: Collection[str]) -> tuple[str, ...]:
-    """Resources that Argo CD finds degraded and that nobody here looks at for themselves."""
-    bad = (found for found in argo.resources(live) if found.health == "Degraded" and found.key.kind not in watched)
-    return tuple(_named(found.key) for found in bad)[:MAX_LISTED]
+    """Resources that may be what Argo CD finds degraded, and that nobody here looks at for themselves.
+
+    Those it says are; where it keeps the health of resources out of the Application, all of other kinds.
+    """
+    found = argo.resources(live)
+    says = any(resource.health for resource in found)
+    bad = (f for f in found if f.key.kind not in watched and (f.health == "Degraded" or not says))
+    return tuple(_named(resource.key) for resource in bad)[:MAX_LISTED]
 
 
 def since_of(live: JsonObject, kind: str) -> datetime | None:

@@ -122,7 +122,7 @@ async def _with_history(
         _history(incident, live, ports, unseen), _autoscaler(incident.target, ports, unseen), _logs(seen, ports)
     )
     failing = {s.revision for s in seen.signals if s.confirmed and s.revision}
-    crowded, crowders = crowding(seen.signals, ports)
+    crowded, crowders = await crowding(seen.signals, ports, unseen)
     owner_uid = dig_str(live, "metadata", "uid")
     good = await ports.ledger.good_revisions(owner_uid)
     workload = _mirrored(incident, ports)
@@ -378,7 +378,7 @@ def _pod_pins(incident: Incident, ports: Ports) -> list[Pin]:
             resource_version=p.metadata.resource_version,
             generation=None,
         )
-        for p in _failing_first(_pods_of(incident, ports))
+        for p in _failing_first(_pods_of(incident, ports))[:MAX_PODS]
         if p.metadata.uid != incident.target_uid
     ]
 

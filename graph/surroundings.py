@@ -20,7 +20,9 @@ from tools.cluster.objects import CronJob, Job, Namespace, Node, Pod, ReplicaSet
 from tools.cluster.resources import KNOWN
 from tools.cluster.structs import KubeObject, Reference
 from tools.journal.changes import Entry
+from tools.journal.journal import OWNERS
 from tools.journal.manifests import Good
+from tools.journal.wiring import LIMITING
 from tools.refs import ObjectRef
 
 if TYPE_CHECKING:
@@ -133,7 +135,7 @@ async def remembered(incident: Incident, items: Sequence[KubeObject], now: datet
     desired = ports.desired
     refs = [item.ref for item in items]
     declared = () if desired is None else tuple(d for ref, d in desired.objects.items() if ref.namespace in namespaces)
-    owners = [incident.target, *incident.affected[:MAX_AFFECTED]]
+    owners = [incident.target, *incident.affected[:MAX_AFFECTED], *_neighbours(incident, ports)]
     stood = [s for owner in owners if (s := await ports.journal.manifests.surroundings(owner)) is not None]
     changes = [c for ref in dict.fromkeys([*refs, *owners]) if (c := ports.journal.changes.last(ref)) is not None]
     return Remembered(
@@ -145,6 +147,13 @@ async def remembered(incident: Incident, items: Sequence[KubeObject], now: datet
         changes=tuple(_changed(entry) for entry in changes),
         taints=tuple(_taints(items, now, ports)),
     )
+
+
+def _neighbours(incident: Incident, ports: Ports) -> Iterator[ObjectRef]:
+    """Of what limits others the workloads beside it: what stood there when they were good says whether it is new."""
+    if incident.target.kind in LIMITING:
+        goods = ports.journal.manifests.goods(incident.target.namespace or "")
+        yield from islice((good.ref for good in goods if good.ref.kind in OWNERS), MAX_AFFECTED)
 
 
 def _changed(entry: Entry) -> Changed:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import gc
 import os
+import random
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +38,14 @@ keep_compiled()  # before the other conftest modules, which import the program, 
 gc.disable()  # until everything is imported and collected
 
 
+def pytest_configure() -> None:
+    """Property tests are judged by what they find, not by how busy the machine is."""
+    hypothesis.settings.register_profile(
+        "unhurried", hypothesis.settings(), deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("unhurried")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """`-n auto`: one more than there are processors, because a test in five waits for a process or for real time."""
@@ -48,12 +58,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     The items are dealt out in as many equal parts as there are processes (`--dist worksteal`).
     """
+    if seed := os.environ.get("TESTS_ORDER"):
+        items[:] = shuffled(items, seed)
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     slow = [item for item in items if item.get_closest_marker("slow")]
     quick = [item for item in items if not item.get_closest_marker("slow")]
     size = -(-len(quick) // workers)
     parts = [slow[n::workers] + quick[n * size : (n + 1) * size] for n in range(workers)]
     items[:] = [item for part in parts for item in part]
+
+
+def shuffled(items: list[pytest.Item], seed: str) -> list[pytest.Item]:
+    """Modules in another order, and the tests within each; a module's stay together, for what they share."""
+    drawn = random.Random(seed)  # noqa: S311 - an order, no secret
+    modules: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        modules.setdefault(item.path, []).append(item)
+    parts = list(modules.values())
+    drawn.shuffle(parts)
+    for part in parts:
+        drawn.shuffle(part)
+    return [item for part in parts for item in part]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -67,4 +92,4 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(200_000, 20, 20)

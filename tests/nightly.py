@@ -59,6 +59,8 @@ def parts(chaos_minutes: int) -> tuple[Part, ...]:
     admin = str(Layout.from_environment().kubeconfig("admin"))
     return (
         Part("tests that need only Python", (*make, "test")),
+        Part("tests that need only Python, twenty times", (*make, "flakes", "RUNS=20"), minutes=90),
+        Part("the demo", (*make, "demo")),
         Part("recorded incidents, replayed", (*make, "evals")),
         Part("a thousand simulated faults", (*make, "bench")),
         Part("all scenarios, simulated", (*make, "simulate"), (("SCENARIOS", "all"),)),

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from graph.applications import is_drift, since_of, unwatched, waits_for_window
+from graph.applications import is_drift, since_of, unwatched
 from graph.incident import Reason, Signal
-from graph.signals.findings import AT_ONCE, HANDLING, LONG, PASSING, PATIENT, Finding
+from graph.signals.findings import AT_ONCE, HANDLING, LONG, PASSING, PATIENT, VERY_LONG, Finding
 from graph.signals.objects import ObjectContext, judge
 from tools.cluster.documents import Application
 from tools.executors.argocd import application as argo
@@ -71,7 +71,7 @@ def _findings(app: Application, context: ApplicationContext, now: datetime) -> I
         return
     latest = argo.operation(live)
     hangs = decisions.hanging(live, now, context.hangs_after)
-    if hangs is not None and not waits_for_window(live):
+    if hangs is not None and not decisions.waits_for_window(live):
         yield Finding(Reason.OPERATION_HUNG, hangs, AT_ONCE)
     broken = argo.errors(live)
     if broken:
@@ -89,7 +89,9 @@ def _findings(app: Application, context: ApplicationContext, now: datetime) -> I
         yield Finding(Reason.APPLICATION_DRIFTED, _differences(live), LONG if heals else HANDLING)
     others = unwatched(live, LOOKED_AT) if argo.health(live) is Health.DEGRADED else ()
     if others:
-        yield Finding(Reason.APPLICATION_DEGRADED, f"Argo CD finds degraded: {', '.join(others)}", LONG)
+        is_said = any(resource.health for resource in argo.resources(live))
+        text = "Argo CD finds degraded:" if is_said else "Argo CD finds it degraded and does not say which of:"
+        yield Finding(Reason.APPLICATION_DEGRADED, f"{text} {', '.join(others)}", LONG if is_said else VERY_LONG)
 
 
 def _differences(live: JsonObject) -> str:

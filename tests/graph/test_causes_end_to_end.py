@@ -88,7 +88,8 @@ async def test_pods_that_a_cordon_keeps_waiting_are_one_incident_at_the_node(tmp
             assert live is not None
             spec: JsonObject = {**dig_object(live, "spec"), "unschedulable": True}
             metadata: JsonObject = {"name": node.name}
-            await it.sim.apply({"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": spec})
+            cordoned: JsonObject = {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": spec}
+            await it.sim.apply(cordoned)
         delete_pods(it)
         waiting = await asked(it, "Node")
         assert [ref.name for ref in Incident.model_validate(waiting.document).affected] == ["web"]

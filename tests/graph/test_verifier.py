@@ -59,6 +59,10 @@ NEW_FAULT, SAME_FAULT = fails(Reason.IMAGE_PULL_FAILED), fails(Reason.PODS_REFUS
     [
         pytest.param(seen(2), False, Good, id="all ready and silent is good"),
         pytest.param(seen(1), False, NotYet, id="pods missing"),
+        pytest.param(
+            seen(2, fails(Reason.POD_FAILED, revision="old")), False, Good, id="a failed pod of what is no longer run"
+        ),
+        pytest.param(seen(2, fails(Reason.POD_FAILED, after=-5)), False, NotYet, id="a failed pod of what is run"),
         pytest.param(seen(2, fails(Reason.CRASH_LOOP, confirmed=False)), False, NotYet, id="a symptom in its grace"),
         pytest.param(seen(1, NEW_FAULT), False, Hopeless, id="the owner was written: its new pods are our doing"),
         pytest.param(seen(1, NEW_FAULT), True, Behind, id="another object was written: the fault was hidden before"),

@@ -21,6 +21,7 @@ from tests.cluster.kube import Kube
 from tests.cluster.service import free_port
 from tests.support.healing import HEALER, WEB
 from tests.support.http import plain
+from tests.support.ledgers import ledger_at
 from tools.jsontypes import JsonObject, JsonValue, dig_int, dig_list, dig_object, dig_str
 
 TOKEN = "test-token-of-more-than-thirty-two-bytes"
@@ -166,6 +167,7 @@ class Healer:
 
     async def start(self) -> None:
         """Start it; it is ready when this returns."""
+        await ledger_at(self._folder / "state" / "ledger.db")
         program = Path(sys.executable).with_name("selfheal")
         with (self._folder / "log").open("ab") as log:
             before = log.tell()

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final, get_args
 from urllib.parse import parse_qsl
 
-from tools.cluster.resources import SELF_SUBJECT_ACCESS_REVIEW, Resource, Verb
+from tools.cluster.resources import KNOWN, SELF_SUBJECT_ACCESS_REVIEW, Resource, Verb
 from tools.errors import NotAllowed
 
 NON_RESOURCE_PATHS: Final = frozenset({"/version", "/readyz", "/apis"})
@@ -39,6 +39,7 @@ _READS: Final = frozenset({"get", "list", "watch"})
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _MAX_NAME: Final = 253
+_NAMESPACED: Final = frozenset((known.group, known.plural) for known in KNOWN.values() if known.namespaced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,7 @@ class AllowList:
 
     def permits_call(self, call: ApiCall) -> bool:
         """Say whether `call` may be made."""
-        if call.is_write and self._is_protected(call):
+        if (call.is_write and self._is_protected(call)) or _is_nowhere(call):
             return False
         key = (call.verb, call.group, call.resource, call.subresource)
         return any(rule.covers(call) for rule in self._rules.get(key, ()))
@@ -219,6 +220,12 @@ class AllowList:
         return (call.namespace or "") in self._denied or (
             (call.group, call.resource) == ("", "namespaces") and (call.name or "") in self._denied
         )
+
+
+def _is_nowhere(call: ApiCall) -> bool:
+    """Whether it names, or writes, an object of a namespaced kind without saying where: no server has such a path."""
+    is_about_one = call.name is not None or call.is_write
+    return call.namespace is None and is_about_one and (call.group, call.resource) in _NAMESPACED
 
 
 def read_call(method: str, path: str, query: str) -> ApiCall | None:

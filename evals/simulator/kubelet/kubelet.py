@@ -12,6 +12,7 @@ from evals.simulator.api.errors import ApiError, bad_request
 from evals.simulator.api.identity import kubelet_user, service_account
 from evals.simulator.api.rbac import Question, Rbac, denied
 from evals.simulator.api.store import Change
+from evals.simulator.kubelet.admission import rejection
 from evals.simulator.kubelet.container import Container
 from evals.simulator.kubelet.registry import Registry
 from evals.simulator.kubelet.worker import Worker
@@ -19,6 +20,8 @@ from evals.simulator.objects import is_deleting, name_of, namespace_of, set_cond
 from evals.simulator.timings import Timings
 from tools.jsontypes import JsonObject, dig, dig_object, dig_str
 
+REJECTING = 0.4
+"""Seconds until a pod that does not fit is told so."""
 _CONDITIONS = (
     ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
     ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
@@ -237,11 +240,35 @@ class Kubelets:
         if worker is None:
             if dig_str(pod, "status", "phase") in {"Succeeded", "Failed"} and not is_deleting(pod):
                 return
+            refused = None if is_deleting(pod) else self._rejection(node, pod)
+            if refused is not None:
+                node.after(REJECTING, lambda: self._reject(pod, *refused))
+                return
             worker = self._workers[uid] = Worker(self, node, pod)
             if not is_deleting(pod):
                 worker.start()
         if is_deleting(pod):
             worker.stop(pod)
+
+    def _rejection(self, node: Node, pod: JsonObject) -> tuple[str, str] | None:
+        stored = self.api.store.get("nodes", "", node.name)
+        if stored is None:
+            return None
+        there = [
+            p
+            for p in self.api.store.scan("pods")
+            if uid_of(p) in self._workers
+            and dig_str(p, "spec", "nodeName") == node.name
+            and dig_str(p, "status", "phase") not in {"Succeeded", "Failed"}
+        ]
+        return rejection(pod, there, dig_object(stored, "status", "allocatable"))
+
+    def _reject(self, pod: JsonObject, reason: str, message: str) -> None:
+        current = self.api.store.get("pods", namespace_of(pod), name_of(pod))
+        if current is not None and uid_of(current) == uid_of(pod):
+            status: JsonObject = {"phase": "Failed", "reason": reason, "message": message}
+            self.api.set_status(self.pods, current, status)
+            self.api.event(current, "Warning", reason, message, "kubelet")
 
     def worker(self, pod: JsonObject) -> Worker | None:
         """Who cares for a pod."""

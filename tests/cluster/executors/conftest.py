@@ -58,6 +58,7 @@ async def keda_desk(layout: Layout, keda: Keda) -> AsyncGenerator[Desk]:
     async with Kube(layout.kubeconfig("human")) as human:
         desk = Desk(human, await new_namespace(human))
         yield desk
+        await desk.remove("ScaledObject", "web")
         await desk.clear()
 
 

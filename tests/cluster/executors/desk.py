@@ -21,6 +21,7 @@ IMAGE: Final = "localhost/heal-busybox:1"
 SLEEPS: Final = ("sleep", "100000")
 CRASHES: Final = ("sh", "-c", "echo FATAL: no; exit 1")
 LOOK_S: Final = 0.5
+GONE_S: Final = 20.0
 Holds = Callable[[JsonObject], bool]
 
 
@@ -45,6 +46,21 @@ class Desk:
         for path in self._outside:
             await self.human.delete(path)
         await self.human.delete(where("Namespace").path(None, self.namespace))
+
+    async def remove(self, kind: str, name: str) -> None:
+        """Delete one object and return when it is gone: KEDA's finalizer needs KEDA."""
+        path = where(kind).path(self.namespace, name)
+        await self.human.delete(path)
+        end = time.monotonic() + GONE_S
+        while time.monotonic() < end:
+            try:
+                await self.human.request("GET", path)
+            except KubeError as missing:
+                if missing.status == 404:
+                    return
+                raise
+            await asyncio.sleep(LOOK_S)
+        raise AssertionError(f"{kind} {name} is still there {GONE_S:.0f} s after it was deleted")
 
     async def read(self, kind: str, name: str, namespace: str = "") -> JsonObject:
         """One object."""

@@ -18,10 +18,12 @@ import argparse
 import os
 import sys
 
+from tests.cluster.argocd.system import ArgoCD
 from tests.cluster.harness import build, preflight
 from tests.cluster.harness.cluster import USER_KUBECONFIGS, Cluster
 from tests.cluster.harness.layout import Layout
 from tests.cluster.harness.processes import HarnessError
+from tests.cluster.keda.system import Keda
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
 """Where runc, nft and ip are; not on everybody's PATH, and containerd looks for runc on the PATH it inherits."""
@@ -64,6 +66,7 @@ def _command(command: str, cluster: Cluster, *, install: bool, user: str) -> int
             print(f"up in {seconds:.0f} s; export KUBECONFIG={cluster.layout.kubeconfig('admin')}")
         case "down":
             preflight.check(install=install, needs_go=False)
+            _end_addons(cluster)
             cluster.down()
         case "wipe":
             preflight.check(install=install, needs_go=False)
@@ -76,6 +79,13 @@ def _command(command: str, cluster: Cluster, *, install: bool, user: str) -> int
                 raise HarnessError(f"{path} does not exist: run `python -m tests.cluster.harness up` first")
             print(path)
     return 0
+
+
+def _end_addons(cluster: Cluster) -> None:
+    """What runs beside it goes first, while the API server can still be told."""
+    for addon in (ArgoCD(cluster.layout), Keda(cluster.layout)):
+        if any(process.pid is not None for process in addon.status()):
+            addon.down()
 
 
 def _print_status(cluster: Cluster) -> int:

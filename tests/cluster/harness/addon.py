@@ -22,7 +22,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import IO, ClassVar
 
 import httpx
 
@@ -53,6 +53,8 @@ class Addon(ABC):
     """Resources, as `scaledobjects.keda.sh`, that must be served before it starts."""
     processes: ClassVar[tuple[str, ...]]
     """Names of its daemons in order of start."""
+    withdrawn: ClassVar[tuple[str, ...]] = ()
+    """Objects, as `apiservice/NAME`, that must not outlive it: the API server would wait for somebody who is gone."""
     needs: ClassVar[Mapping[str, str]] = {}
     """Programs that the distribution brings, each with its package."""
 
@@ -124,8 +126,10 @@ class Addon(ABC):
         return time.monotonic() - begun
 
     def down(self) -> None:
-        """After it none of its processes runs.  What it made in the cluster stays."""
+        """After it none of its processes runs, and the API server does not ask for it.  Its objects stay."""
         with self._locked():
+            if self.withdrawn and self.cluster.is_ready():
+                self.cluster.kubectl("delete", "--ignore-not-found", *self.withdrawn)
             for name in reversed(self.processes):
                 self.daemons.stop(name)
 
@@ -193,11 +197,17 @@ class Addon(ABC):
     def _locked(self) -> Generator[None]:
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         with (self.home / "lock").open("w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as busy:
-                raise HarnessError(f"another up or down works on {self.home}; wait for it to end") from busy
+            wait_for(f"another up or down in {self.home} to end", lambda: _is_locked(handle), 2 * READY_S, 0.5)
             yield
+
+
+def _is_locked(handle: IO[str]) -> bool:
+    """Whether the lock is ours now; the kernel drops it with the file or the process."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def answers(url: str, ca: Path | None = None) -> bool:

@@ -40,6 +40,7 @@ TOOLS = (
     Tool("ip", "iproute2"),
     Tool("openssl", "openssl"),
     Tool("nsenter", "util-linux"),
+    Tool("setsid", "util-linux"),
     Tool("mount", "mount"),
     Tool("sysctl", "procps"),
 )

@@ -181,9 +181,9 @@ class Daemons:
         procs = process_hierarchy() / DAEMON_CGROUP / "cgroup.procs"
         inside = ["nsenter", f"--net=/run/netns/{netns}", "--"] if netns else []
         with self.log(name).open("ab") as log:
-            subprocess.Popen(
-                ["sh", "-c", LAUNCHER, "sh", str(procs), str(pid_file), *inside, *map(str, argv)],
-                cwd=self._state, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            subprocess.run(  # forked once more: the daemon is nobody's child, so nobody has to wait for it
+                ["setsid", "--fork", "sh", "-c", LAUNCHER, "sh", str(procs), str(pid_file), *inside, *map(str, argv)],
+                cwd=self._state, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True,
                 env={**os.environ, **(environment or {})},
             )  # fmt: skip
         wait_for(f"{name} to write its pid file", pid_file.exists, 10, 0.01)

@@ -39,6 +39,7 @@ class Keda(Addon):
     definitions = "config/crd/bases"
     resources = ("scaledobjects.keda.sh", "scaledjobs.keda.sh", "triggerauthentications.keda.sh")
     processes: ClassVar[tuple[str, ...]] = ("keda-operator", ADAPTER)
+    withdrawn: ClassVar[tuple[str, ...]] = (f"apiservice/{_EXTERNAL}",)
 
     def metrics_down(self) -> None:
         """End the metrics API server; `up` brings it back."""

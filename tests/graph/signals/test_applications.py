@@ -25,6 +25,13 @@ def sick(kind: str, group: str = "") -> JsonObject:
     return {**resource(kind, group=group), "health": {"status": "Degraded", "message": "no"}}
 
 
+def silent(kind: str, group: str) -> JsonObject:
+    """As Argo CD 3 writes it by default: without health."""
+    found = {**resource(kind, group=group)}
+    del found["health"]
+    return found
+
+
 def running(seconds: float, message: str = "waiting for completion of hook batch/Job/migrate") -> JsonObject:
     return {**operation_state("Running", message=message), "startedAt": stamp(-seconds)}
 
@@ -70,6 +77,13 @@ CASES = {
     "a resource fails that nobody else looks at": Expect(
         app(health="Degraded", status={"resources": [sick("Ingress", "networking.k8s.io")]}),
         ((R.APPLICATION_DEGRADED, 60),),
+    ),
+    "degraded, and health is kept elsewhere: something that nobody looks at may be it": Expect(
+        app(health="Degraded", status={"resources": [silent("Deployment", "apps"), silent("Ingress", "n.k8s.io")]}),
+        ((R.APPLICATION_DEGRADED, 600),),
+    ),
+    "the same, and all of it is looked at": Expect(
+        app(health="Degraded", status={"resources": [silent("Deployment", "apps")]})
     ),
     "somebody told Argo CD to leave it alone": Expect(
         app(

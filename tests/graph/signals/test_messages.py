@@ -10,6 +10,7 @@ from graph.signals.messages import (
     classify_refusal,
     find_missing,
     is_own_eviction,
+    is_rejection,
     place_is_taken,
     place_may_come,
     probe_victim,
@@ -79,6 +80,22 @@ def test_evictions() -> None:
     assert is_own_eviction("Evicted: Pod ephemeral local storage usage exceeds the total limit of containers 10Mi.")
     assert is_own_eviction("Container app exceeded its local ephemeral storage limit")
     assert not is_own_eviction("The node was low on resource: ephemeral-storage.")
+
+
+@pytest.mark.parametrize(
+    ("message", "is_it"),
+    [
+        ("OutOfcpu: Pod was rejected: Node didn't have enough resource: cpu, requested: 64000, used: 65", True),
+        ("OutOfexample.com/gpu: Pod was rejected: Node didn't have enough resource: example.com/gpu", True),
+        ("NodeAffinity: Pod was rejected: Predicate NodeAffinity failed", True),
+        ("UnexpectedAdmissionError: Allocate failed due to no healthy devices present", True),
+        ("Evicted: The node was low on resource: memory.", False),
+        ("NodeShutdown: Pod was rejected as the node is shutting down.", False),
+        ("Error with exit code 1, OutOfcpu", False),
+    ],
+)
+def test_pods_that_the_kubelet_did_not_take(message: str, is_it: bool) -> None:
+    assert is_rejection(message) is is_it
 
 
 def test_probe_victims() -> None:

@@ -404,8 +404,9 @@ def test_nothing_at_all_decodes_to_defaults(struct: type[KubeObject]) -> None:
     assert (item.name, item.uid, item.metadata.labels) == ("", "", {})
 
 
-def test_defaults_are_not_shared() -> None:
-    first, second = decode(Pod, {"metadata": None}), decode(Pod, {"metadata": {"labels": None}})
+def test_maps_are_not_shared() -> None:
+    """Of objects that have metadata; where there is none at all, it is one frozen value that nobody writes to."""
+    first, second = decode(Pod, {"metadata": {}}), decode(Pod, {"metadata": {"labels": None}})
     first.metadata.labels["x"] = "y"
     second.metadata.labels["z"] = "y"
     assert decode(Pod, {"metadata": {"labels": None}}).metadata.labels == {}

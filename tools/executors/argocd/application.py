@@ -136,9 +136,10 @@ class Resource:
     key: ResourceKey
     sync: Sync
     health: str
+    """"" where Argo CD keeps it out of the Application, which is its default since 3.0 (`resourceHealthSource`)."""
     is_hook: bool
     is_left_over: bool
-    """It is in the cluster and no longer declared."""
+    """It is in the cluster and no longer declared.  While the source cannot be read Argo CD says so of everything."""
 
 
 def name_of(app: JsonObject) -> str:
@@ -251,7 +252,7 @@ def resources(app: JsonObject) -> tuple[Resource, ...]:
             sync=_word(Sync, dig_str(item, "status"), Sync.UNKNOWN),
             health=dig_str(item, "health", "status"),
             is_hook=dig(item, "hook") is True,
-            is_left_over=dig(item, "requiresPruning") is True,
+            is_left_over=dig(item, "requiresPruning") is True and dig_str(item, "status") != Sync.UNKNOWN,
         )
         for item in dig_list(app, "status", "resources")
     )

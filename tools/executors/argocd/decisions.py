@@ -164,9 +164,17 @@ def terminate_hindrance(app: JsonObject, now: datetime, limit: timedelta = HANGS
     name, found = argo.name_of(app), argo.operation(app)
     if found.phase not in {Phase.RUNNING, Phase.TERMINATING}:
         return Hindrance(Code.NO_OPERATION, f"{name} has no operation that runs ({found.phase}).")
+    if waits_for_window(app):
+        sentence = f"The operation of {name} waits for a sync window: stopping it would only end when that opens."
+        return Hindrance(Code.WINDOW_CLOSED, sentence)
     if hanging(app, now, limit) is None:
         return Hindrance(Code.NOT_HANGING, f"The operation of {name} does not hang: give it time.")
     return None
+
+
+def waits_for_window(app: JsonObject) -> bool:
+    """Whether the operation under way waits for a sync window to open: by design, not by fault."""
+    return "blocked by sync window" in argo.operation(app).message.lower()
 
 
 def hanging(app: JsonObject, now: datetime, limit: timedelta = HANGS_AFTER) -> str | None:
@@ -176,7 +184,7 @@ def hanging(app: JsonObject, now: datetime, limit: timedelta = HANGS_AFTER) -> s
     if age is None or age < limit:
         return None
     minutes = int(age.total_seconds() // 60)
-    if "blocked by sync window" in found.message.lower():
+    if waits_for_window(app):
         return f"It has waited for a sync window for {minutes} minutes."
     return (
         f"It has been {found.phase.value.lower()} for {minutes} minutes: {found.message or 'Argo CD does not say why'}."

@@ -63,6 +63,8 @@ def from_answer(status: int, headers: Mapping[str, str], body: bytes, what: str,
     match status:
         case 401:
             return Denied(f"{what}: 401, {said}; Argo CD does not accept the token: put a valid one into its file")
+        case 403 if "sync window" in said:
+            return Denied(f"{what}: 403, {said}; wait until the window opens, or change it in the project")
         case 403:
             return Denied(
                 f"{what}: 403, {said}; grant this in Argo CD's RBAC (an application that is not there also reads so)"
