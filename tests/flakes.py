@@ -104,7 +104,7 @@ def main(argv: list[str] | None = None) -> int:
         for test in run.failed:
             say(f"       {test}")
         if run.exit_code and not run.failed:
-            say(run.tail)
+            say(f"       pytest ended with {run.exit_code} (below zero: by that signal); its last lines:\n{run.tail}")
     return conclude(runs, given.within)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evals.simulator.kubelet.admission import rejection
+from evals.simulator.kubelet.admission import Taken, rejection
 from tools.jsontypes import JsonObject
 
 ROOM: JsonObject = {"cpu": "2", "memory": "4Gi", "pods": "110"}
@@ -12,6 +12,13 @@ ROOM: JsonObject = {"cpu": "2", "memory": "4Gi", "pods": "110"}
 
 def pod(cpu: str = "10m", memory: str = "16Mi") -> JsonObject:
     return {"spec": {"containers": [{"name": "app", "resources": {"requests": {"cpu": cpu, "memory": memory}}}]}}
+
+
+def taken(there: list[JsonObject]) -> Taken:
+    made = Taken()
+    for number, each in enumerate(there):
+        made.take(str(number), each)
+    return made
 
 
 @pytest.mark.parametrize(
@@ -32,7 +39,7 @@ def pod(cpu: str = "10m", memory: str = "16Mi") -> JsonObject:
     ],
 )
 def test_what_is_turned_away(asks: JsonObject, there: list[JsonObject], said: str | None) -> None:
-    found = rejection(asks, there, ROOM)
+    found = rejection(asks, taken(there).used, ROOM)
     if said is None:
         assert found is None
     else:
@@ -41,4 +48,14 @@ def test_what_is_turned_away(asks: JsonObject, there: list[JsonObject], said: st
 
 
 def test_a_pod_that_asks_for_nothing_is_taken() -> None:
-    assert rejection({"spec": {"containers": [{"name": "app"}]}}, [pod("3")], ROOM) is None
+    assert rejection({"spec": {"containers": [{"name": "app"}]}}, taken([pod("3")]).used, ROOM) is None
+
+
+def test_room_that_is_given_back_is_there_again() -> None:
+    made = taken([pod("1"), pod("1")])
+    made.take("1", pod("1"))
+    assert rejection(pod("1"), made.used, ROOM) is not None
+    made.release("1")
+    made.release("1")
+    made.release("nobody")
+    assert rejection(pod("1"), made.used, ROOM) is None

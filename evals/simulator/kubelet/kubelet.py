@@ -10,9 +10,10 @@ from datetime import timedelta
 from evals.simulator.api.core import Api, Write
 from evals.simulator.api.errors import ApiError, bad_request
 from evals.simulator.api.identity import kubelet_user, service_account
+from evals.simulator.api.quota import is_over
 from evals.simulator.api.rbac import Question, Rbac, denied
 from evals.simulator.api.store import Change
-from evals.simulator.kubelet.admission import rejection
+from evals.simulator.kubelet.admission import Taken, rejection
 from evals.simulator.kubelet.container import Container
 from evals.simulator.kubelet.registry import Registry
 from evals.simulator.kubelet.worker import Worker
@@ -38,6 +39,7 @@ class Node:
         self.present = set(present)
         self.silent = False
         self._api, self._index, self._addresses = api, index, 1
+        self.taken = Taken()
         self._late: list[Callable[[], None]] = []
         self._timers: dict[int, asyncio.TimerHandle] = {}
         """By number: handles hash by their time, and in virtual time thousands have the same."""
@@ -209,6 +211,9 @@ class Kubelets:
         if change.key != "pods":
             return
         uid = uid_of(change.object)
+        node = self._nodes.get(dig_str(change.object, "spec", "nodeName"))
+        if node is not None and (change.type == "DELETED" or is_over(change.object)):
+            node.taken.release(uid)
         if change.type == "DELETED":
             self._dirty.pop(uid, None)
             worker = self._workers.get(uid)
@@ -216,9 +221,7 @@ class Kubelets:
                 worker.closed = True
             self._workers.pop(uid, None)
             return
-        if dig_str(change.object, "spec", "nodeName") in self._nodes and (
-            uid not in self._workers or is_deleting(change.object)
-        ):
+        if node is not None and (uid not in self._workers or is_deleting(change.object)):
             self._dirty[uid] = change.object
             if self._scheduled is None:
                 self._scheduled = asyncio.get_running_loop().call_soon(self._look)
@@ -245,6 +248,7 @@ class Kubelets:
                 node.after(REJECTING, lambda: self._reject(pod, *refused))
                 return
             worker = self._workers[uid] = Worker(self, node, pod)
+            node.taken.take(uid, pod)
             if not is_deleting(pod):
                 worker.start()
         if is_deleting(pod):
@@ -254,14 +258,7 @@ class Kubelets:
         stored = self.api.store.get("nodes", "", node.name)
         if stored is None:
             return None
-        there = [
-            p
-            for p in self.api.store.scan("pods")
-            if uid_of(p) in self._workers
-            and dig_str(p, "spec", "nodeName") == node.name
-            and dig_str(p, "status", "phase") not in {"Succeeded", "Failed"}
-        ]
-        return rejection(pod, there, dig_object(stored, "status", "allocatable"))
+        return rejection(pod, node.taken.used, dig_object(stored, "status", "allocatable"))
 
     def _reject(self, pod: JsonObject, reason: str, message: str) -> None:
         current = self.api.store.get("pods", namespace_of(pod), name_of(pod))
