@@ -188,7 +188,9 @@ class VirtualClock:
 
     async def sleep(self, delay: timedelta) -> None:
         """Return after `delay` of virtual time."""
+        due = self._offset + delay.total_seconds()
         await asyncio.sleep(delay.total_seconds())
+        self._offset = max(self._offset, due)  # the loop calls back up to a billionth of a second early
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         """A timer in virtual time."""

@@ -22,6 +22,16 @@ async def test_an_hour_takes_no_time() -> None:
     assert time.monotonic() - begin < 30
 
 
+async def test_a_moment_that_was_slept_for_has_come() -> None:
+    """Else whoever sleeps until a moment sleeps for a billionth of a second again and again, and time stands still."""
+    with VirtualClock() as clock:
+        for number in range(1, 3000):
+            delay = timedelta(microseconds=371 * number)
+            due = clock.monotonic() + delay.total_seconds()
+            await clock.sleep(delay)
+            assert clock.monotonic() >= due
+
+
 async def test_timers_fire_in_the_order_of_their_times() -> None:
     order: list[str] = []
 

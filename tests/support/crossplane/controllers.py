@@ -129,7 +129,8 @@ class Double:
                 if key[2] not in self.deaf:
                     await self._turn(key)
             pause = min((due - self.clock.monotonic() for due in self._due.values()), default=3600.0)
-            alarm = asyncio.ensure_future(self.clock.sleep(timedelta(seconds=max(pause, 0.0))))
+            # A pause that a timedelta rounds to nothing would come again for ever: no time passes in it.
+            alarm = asyncio.ensure_future(self.clock.sleep(timedelta(seconds=max(pause, 0.001))))
             waken = asyncio.ensure_future(self._woken.wait())
             await asyncio.wait((alarm, waken), return_when=asyncio.FIRST_COMPLETED)
             alarm.cancel()
