@@ -215,7 +215,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     given = parser.parse_args(argv)
     path: Path = given.out or RESULTS / f"{datetime.now(UTC):%Y-%m-%d}.json"
-    every = parts(given.chaos_minutes, path.with_suffix(""))
+    plots = path.resolve().relative_to(ROOT) if path.resolve().is_relative_to(ROOT) else path
+    every = parts(given.chaos_minutes, plots.with_suffix(""))
     chosen = [p for p in every if not given.only or any(word in p.name for word in given.only)]
     if not chosen:
         parser.error(f"no part's name has {' or '.join(given.only)!r} in it")

@@ -76,7 +76,9 @@ async def _open(stack: AsyncExitStack, given: argparse.Namespace, run_id: str, n
         real = await stack.enter_async_context(real_ground(Layout.from_environment(), run_id))
         tail = asyncio.create_task(real.trail.follow())
         stack.callback(tail.cancel)
-        return real, NoHealer() if given.healer == "none" else ServiceHealer(real.layout, real.healer_kubeconfig, rules)
+        if given.healer == "none":
+            return real, NoHealer()
+        return real, ServiceHealer(real.layout, real.healer_kubeconfig, rules, home=f"chaos-{given.policy}")
     from tests.cluster.inprocess import InProcessHealer
     from tests.cluster.simulated import simulated_ground
 

@@ -26,6 +26,8 @@ from tools.jsontypes import JsonObject, dig, dig_int, dig_list, dig_object, dig_
 
 LABELS: JsonObject = {"selfheal.dev/test": "true"}
 SCALED_FOR_S = 10.0
+_GIVEN_ONCE = ("clusterIP", "clusterIPs")
+"""Fields that the server sets when an object is made and nobody may change: a Service made again has others."""
 
 
 @dataclass(frozen=True)
@@ -219,8 +221,7 @@ class Play:
                 await human.apply(in_namespace(manifest, self._namespace))
                 continue
             if old is not None:
-                kept = {k: copy.deepcopy(v) for k, v in old.items() if k in ("spec", "data", "stringData")}
-                await human.request("PUT", KINDS[kind].path(self._namespace, object_name), body={**live, **kept})
+                await human.request("PUT", KINDS[kind].path(self._namespace, object_name), body=as_it_was(live, old))
         labels = {k: str(v) for k, v in self._selector(workload).items()}
         for pod in pods_of(self._ground.view(self._namespace), labels):
             ready = any(dig(c, "ready") is True for c in dig_list(pod, "status", "containerStatuses"))
@@ -291,3 +292,12 @@ class Play:
 
     async def _sleep(self, seconds: float) -> None:
         await self._ground.clock.sleep(timedelta(seconds=seconds))
+
+
+def as_it_was(live: JsonObject, old: JsonObject) -> JsonObject:
+    """The live object with what people say in it as it was then; what the server gave a new one of that name stays."""
+    kept = {k: copy.deepcopy(v) for k, v in old.items() if k in ("spec", "data", "stringData")}
+    given = {k: v for k, v in dig_object(live, "spec").items() if k in _GIVEN_ONCE}
+    if given and isinstance(kept.get("spec"), dict):
+        kept["spec"] = {**dig_object(kept, "spec"), **given}
+    return {**live, **kept}

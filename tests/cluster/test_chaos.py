@@ -9,12 +9,13 @@ from random import Random
 import yaml
 
 from tests.cluster.chaos_faults import faults_for, shop
-from tests.cluster.chaos_play import Play, Rules
+from tests.cluster.chaos_play import Play, Rules, as_it_was
 from tests.cluster.chaos_plot import svg
 from tests.cluster.chaos_report import ChaosReport, Struck, closing
 from tests.cluster.service import POLICIES, NoHealer, policy
 from tests.cluster.simulated import simulated_ground
 from tools.guard.policy import Mode, load_policy
+from tools.jsontypes import JsonObject
 
 REPORT = ChaosReport(
     seconds=600.0,
@@ -43,6 +44,15 @@ def test_a_fault_speaks_of_its_workload_alone() -> None:
             told = str(fault.scenario.inject) + str(fault.checks)
             assert workload.name in told, fault.family
             assert "Deployment/web" not in told
+
+
+def test_a_person_who_puts_a_remade_service_right_leaves_it_its_address() -> None:
+    old: JsonObject = {"spec": {"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "selector": {"app": "front"}}}
+    remade: JsonObject = {"metadata": {"uid": "2"}, "spec": {"clusterIP": "10.0.0.2", "clusterIPs": ["10.0.0.2"]}}
+    assert as_it_was(remade, old) == {
+        "metadata": {"uid": "2"},
+        "spec": {"clusterIP": "10.0.0.2", "clusterIPs": ["10.0.0.2"], "selector": {"app": "front"}},
+    }
 
 
 def test_the_closing_lines_say_the_share_the_longest_outage_the_writes_and_why_not() -> None:
