@@ -29,9 +29,10 @@ from evals.scripted_model.server import ScriptedModel
 from evals.simulator.clock import VirtualClock
 from graph.build import build_graph
 from graph.evidence import load
-from graph.incident import Evidence, FromReference, Incident
+from graph.incident import FromReference, Incident
 from graph.intake import as_record
 from graph.model.config import Investigation, Mode, ModelConfig, Planning
+from graph.observed import Evidence
 from graph.plan import PROPOSALS, VERDICTS, NoPlan, Planned, RefusedPlan, Status, Verdict
 from graph.ports import Ports, PortsConfig, open_ports
 from graph.recorded import LaterReads, World

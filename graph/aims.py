@@ -6,7 +6,7 @@ decides.
 
 from __future__ import annotations
 
-from graph.incident import AimFacts
+from graph.observed import AimFacts
 from graph.ports import Ports
 from graph.rules.candidates import candidate_reverts
 from graph.ways import pin_of_live

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-from graph.incident import ApplicationFacts
+from graph.observed import ApplicationFacts
 from tools.cluster.documents import Application
 from tools.executors.argocd import application as argo
 from tools.executors.argocd import decisions, history

@@ -15,21 +15,19 @@ from graph.aims import aim_of
 from graph.applications import application_facts, keeper_of
 from graph.externals import cause_gone
 from graph.facts import container_specs, event_facts, pod_facts, workload_facts
-from graph.incident import (
+from graph.incident import Family, Incident, Signal
+from graph.missing import recheck
+from graph.observed import (
     ApplicationFacts,
     CandidateRevert,
     EventFacts,
     Evidence,
-    Family,
-    Incident,
     LogExcerpt,
     PodFacts,
     ServiceSummary,
-    Signal,
     SubjectFacts,
     WorkloadFacts,
 )
-from graph.missing import recheck
 from graph.ports import Ports
 from graph.room import crowding
 from graph.rules.candidates import candidate_reverts, follows_rollout

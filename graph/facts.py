@@ -5,7 +5,7 @@ Nothing is judged here: a number stays a number, and a message is redacted and c
 
 from __future__ import annotations
 
-from graph.incident import ContainerFacts, ContainerSpec, EventFacts, PodFacts, WorkloadFacts
+from graph.observed import ContainerFacts, ContainerSpec, EventFacts, PodFacts, WorkloadFacts
 from tools.cluster.objects import ClusterEvent, ContainerStatus, DaemonSet, Deployment, Pod, StatefulSet, Workload
 from tools.jsontypes import JsonObject, JsonValue, dig, dig_list, dig_str
 from tools.redact import excerpt

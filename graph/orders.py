@@ -6,7 +6,8 @@ only the action and its arguments.
 
 from __future__ import annotations
 
-from graph.incident import Evidence, Incident, Reason
+from graph.incident import Incident, Reason
+from graph.observed import Evidence
 from graph.plan import Plan
 from graph.rules.case import MEANT
 from graph.state import State

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Protocol
 
 from graph.edges import Limits
-from graph.incident import Evidence
 from graph.model.build import build_model, mode_of
 from graph.model.cache import DiagnosisCache
 from graph.model.config import Mode, ModelConfig
 from graph.model.trail import trail
+from graph.observed import Evidence
 from graph.plan import NoPlan, Planned
 from graph.recording import Recorder
 from graph.signals.contexts import Contexts

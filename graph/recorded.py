@@ -15,7 +15,8 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from graph.incident import FieldChange, Reason, Value
+from graph.incident import Reason, Value
+from graph.observed import FieldChange
 from tools.jsontypes import JsonObject
 from tools.refs import ObjectRef
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 
-from graph.incident import Evidence, Incident
+from graph.incident import Incident
+from graph.observed import Evidence
 from graph.recorded import LaterReads, Read, Remembered, World
 from graph.surroundings import first_seen, remembered, shown
 from tools.cluster.documents import Document

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from graph.incident import Crowding, Reason, Signal
+from graph.incident import Reason, Signal
+from graph.observed import Crowding
 from graph.ports import Ports
 from graph.signals.crowding import Crowder, crowders
 from graph.ways import pin_of_live

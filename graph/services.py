@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from graph.incident import PortSummary, ServicePortSummary, ServiceSummary, TemplateSummary
+from graph.observed import PortSummary, ServicePortSummary, ServiceSummary, TemplateSummary
 from graph.ports import Ports
 from graph.signals.services import selector_of
 from graph.signals.wiring import is_living, selects

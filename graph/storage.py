@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from graph.incident import ClaimSummary, ClassSummary
+from graph.observed import ClaimSummary, ClassSummary
 from graph.ports import Ports
 from tools.cluster.resources import PERSISTENT_VOLUME, STORAGE_CLASS
 from tools.errors import ToolError

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from graph.incident import SubjectFacts
+from graph.observed import SubjectFacts
 from tools.executors.crossplane import facts
 from tools.executors.keda.scaled import bounds, holds, scales
 from tools.executors.whole import maker_of

@@ -11,7 +11,8 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal
 
-from graph.incident import FieldChange, Incident
+from graph.incident import Incident
+from graph.observed import FieldChange
 from graph.recorded import Changed, FirstSeen, FormerTaint, GoodTemplate, GoodVersion, Remembered, Surrounding
 from graph.signals.object_contexts import is_unschedulable, missing_key
 from graph.signals.symptoms import Symptoms

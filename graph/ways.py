@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final, get_args
 
-from graph.incident import FieldChange, Incident, ObjectCandidate, Operation, VersionSource
+from graph.incident import Incident
+from graph.observed import FieldChange, ObjectCandidate, Operation, VersionSource
 from graph.plan import Status
 from graph.ports import Ports
 from tools.cluster.documents import content_of

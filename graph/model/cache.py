@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from graph.incident import CandidateRevert, Evidence, Health
 from graph.model.proposals import assemble
 from graph.model.view import offer_of, rollback_of
+from graph.observed import CandidateRevert, Evidence, Health
 from graph.plan import Diagnosis, Origin, Plan, Planned, Step
 from tools.clock import Clock
 from tools.executors.actions import RollbackWorkload

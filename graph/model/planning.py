@@ -24,13 +24,13 @@ from dataclasses import dataclass
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from graph.incident import Evidence
 from graph.model.client import Ask, Reply, Schema
 from graph.model.config import Planning
 from graph.model.proposals import Draft, RawStep, propose, read_conclusion, read_draft
 from graph.model.schema import SUBMIT, Catalog
 from graph.model.session import Session
 from graph.model.view import Offer
+from graph.observed import Evidence
 from graph.plan import NoPlan, Planned
 from prompts.loader import Prompt, render
 from tools.guard.verdict import ReasonCode, Refused

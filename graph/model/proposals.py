@@ -15,9 +15,9 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from graph.incident import Evidence, Operation
 from graph.model.schema import TAG, Conclusion
 from graph.model.view import Offer
+from graph.observed import Evidence, Operation
 from graph.plan import Diagnosis, NoPlan, Origin, Plan, Planned, Step
 from tools.executors.actions import ACTIONS, AnyAction, RollbackWorkload, SetResources
 from tools.executors.models.objects import RemoveObject, RestoreObject, RevertFields

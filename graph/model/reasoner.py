@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import structlog
 
-from graph.incident import Evidence
 from graph.model.budget import Budget, DayBudget
 from graph.model.client import ModelClient
 from graph.model.config import Investigation, ModelConfig, Planning
@@ -26,6 +25,7 @@ from graph.model.schema import Catalog
 from graph.model.session import Audit, Session, no_audit
 from graph.model.trim import fit
 from graph.model.view import Offer, offer_of, view_of
+from graph.observed import Evidence
 from graph.plan import NoPlan, Planned
 from tools.clock import Clock
 from tools.guard.verdict import ReasonCode, Refused

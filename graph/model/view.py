@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from graph.incident import CandidateRevert, Evidence, Health, ObjectCandidate, Operation, PodFacts, Signal
+from graph.incident import Signal
+from graph.observed import CandidateRevert, Evidence, Health, ObjectCandidate, Operation, PodFacts
 from tools.executors.actions import RollbackWorkload
 from tools.guard.verdict import Refused
 from tools.jsontypes import JsonObject, JsonValue

@@ -12,9 +12,10 @@ from pydantic import TypeAdapter
 
 from graph.evidence import gather
 from graph.facts import is_complete
-from graph.incident import Evidence, FromReference, FromSignal, Incident, Trigger
+from graph.incident import FromReference, FromSignal, Incident, Trigger
 from graph.intake import Unknown, admit, describe
 from graph.nodes.common import Node, PortsSource, keep_seen, tell
+from graph.observed import Evidence
 from graph.ports import Ports
 from graph.state import State
 from tools.cluster.reads import noting

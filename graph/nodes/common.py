@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeAlias
 
 from graph.evidence import keep
-from graph.incident import Evidence, Incident
+from graph.incident import Incident
+from graph.observed import Evidence
 from graph.ports import Ports
 from graph.state import State
 from tools.cluster.reads import Reads

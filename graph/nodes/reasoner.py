@@ -9,11 +9,12 @@ Neighbours: `graph.rules` (causes known without a model), `graph.ports.Model`; t
 from __future__ import annotations
 
 from graph.evidence import load, look
-from graph.incident import Evidence, Incident, Reason
+from graph.incident import Incident, Reason
 from graph.intake import describe
 from graph.model.config import Mode
 from graph.nodes.analyzer import judge, settled, summary
 from graph.nodes.common import Node, PortsSource, incident_of, keep_seen, tell
+from graph.observed import Evidence
 from graph.plan import PROPOSALS, NoPlan, Planned, RefusedPlan, action_digest
 from graph.ports import Ports
 from graph.rules.rulebook import MAX_OTHERS, diagnose

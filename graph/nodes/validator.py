@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import cast
 
 from graph.evidence import load
-from graph.incident import Evidence, Incident
+from graph.incident import Incident
 from graph.least import least, weigh
 from graph.nodes.common import Node, PortsSource, incident_of, tell
+from graph.observed import Evidence
 from graph.orders import context_for
 from graph.plan import (
     PROPOSALS,

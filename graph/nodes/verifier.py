@@ -14,10 +14,11 @@ from typing import TypeAlias
 
 from graph.evidence import ROLLING, load, look, of_any_life
 from graph.facts import is_complete
-from graph.incident import Evidence, Incident, Reason, Signal, WorkloadFacts
+from graph.incident import Incident, Reason, Signal
 from graph.intake import describe
 from graph.nodes.common import Node, PortsSource, incident_of, tell
 from graph.nodes.vitals import Vitals, vitals
+from graph.observed import Evidence, WorkloadFacts
 from graph.orders import context_for
 from graph.plan import (
     OUTCOMES,

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from graph.incident import CandidateRevert, FieldChange, Health, PodFacts, Reason, Signal
+from graph.incident import Reason, Signal
+from graph.observed import CandidateRevert, FieldChange, Health, PodFacts
 from graph.plan import Step
 from graph.rules.case import MEANT, Answer, Case, Hopeless, Remedy, Unclear
 from graph.rules.explains import explained

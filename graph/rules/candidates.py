@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from graph.incident import CandidateRevert, FieldChange, Health
+from graph.observed import CandidateRevert, FieldChange, Health
 from tools.journal.diffs import diff_templates, loosened
 from tools.journal.revisions import History, Revision
 from tools.ledger.records import GoodRevision

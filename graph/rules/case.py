@@ -11,7 +11,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Final, Protocol, TypeAlias
 
-from graph.incident import CandidateRevert, Evidence, Health, PodFacts, Reason, Signal, WorkloadFacts
+from graph.incident import Reason, Signal
+from graph.observed import CandidateRevert, Evidence, Health, PodFacts, WorkloadFacts
 from graph.plan import Step, action_digest
 from tools.executors.actions import AnyAction
 

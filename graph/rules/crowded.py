@@ -6,7 +6,8 @@ place is what code has seen.
 
 from __future__ import annotations
 
-from graph.incident import Crowding, Reason
+from graph.incident import Reason
+from graph.observed import Crowding
 from graph.plan import Step
 from graph.rules.case import Answer, Case, Remedy, Unclear
 from graph.rules.objects.case import action

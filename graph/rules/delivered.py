@@ -14,7 +14,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from graph.incident import ApplicationFacts, Reason
+from graph.incident import Reason
+from graph.observed import ApplicationFacts
 from graph.plan import Step
 from graph.rules.case import MEANT, Answer, Case, Hopeless, Remedy
 from graph.rules.objects.case import action

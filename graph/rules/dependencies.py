@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from graph.incident import ObjectCandidate, Operation, Reason, Signal, VersionSource
+from graph.incident import Reason, Signal
+from graph.observed import ObjectCandidate, Operation, VersionSource
 from graph.plan import Step
 from graph.rules.case import Answer, Case, Remedy, Unclear
 from graph.rules.objects.case import action, described, step_back, way_back

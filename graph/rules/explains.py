@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from graph.incident import CandidateRevert, FieldChange, Health, Reason, Signal
+from graph.incident import Reason, Signal
+from graph.observed import CandidateRevert, FieldChange, Health
 from graph.signals.messages import (
     Missing,
     Pull,

@@ -5,7 +5,8 @@ Where a state is declared, that is what people want and the difference goes.  Wh
 
 from __future__ import annotations
 
-from graph.incident import ObjectCandidate, Reason, VersionSource
+from graph.incident import Reason
+from graph.observed import ObjectCandidate, VersionSource
 from graph.plan import Step
 from graph.rules.bad_revision import MAX_STEPS, removals
 from graph.rules.case import MEANT, Answer, Case, Hopeless, Remedy

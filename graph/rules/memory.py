@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from graph.incident import ContainerSpec, Reason
+from graph.incident import Reason
+from graph.observed import ContainerSpec
 from graph.plan import Step
 from graph.rules.case import Answer, Case, Hopeless, Remedy, Unclear
 from graph.rules.words import name_of, reasons_of, sentence

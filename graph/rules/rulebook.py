@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
-from graph.incident import Evidence
+from graph.observed import Evidence
 from graph.plan import Diagnosis, NoPlan, Origin, Plan, Planned, Step
 from graph.rules.bad_revision import BadRevision
 from graph.rules.case import Answer, Case, Hopeless, Remedy, Rule, Unclear

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from graph.incident import CandidateRevert, FieldChange, Health, PodFacts, Reason, Signal, WorkloadFacts
+from graph.incident import Reason, Signal
+from graph.observed import CandidateRevert, FieldChange, Health, PodFacts, WorkloadFacts
 from graph.signals.messages import find_missing
 from tools.redact import excerpt
 from tools.refs import ObjectRef

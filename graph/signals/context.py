@@ -40,6 +40,8 @@ class Hints:
     """Why volumes or the sandbox could not be set up, newest last."""
     create_failures: tuple[str, ...] = ()
     """Why a controller could not create pods, newest last."""
+    is_silent: bool = False
+    """The newest probe that failed found nobody listening: a start that takes its time looks like that, too."""
     is_scaling_up: bool = False
     """A cluster autoscaler has promised a node for the pod."""
 

@@ -13,7 +13,7 @@ from statistics import median_high
 from typing import Final, Protocol
 
 from graph.signals.context import Hints, PodContext, WorkloadContext
-from graph.signals.messages import probe_victim
+from graph.signals.messages import nobody_listens, probe_victim
 from graph.signals.symptoms import Symptoms
 from tools.cluster.objects import (
     ClusterEvent,
@@ -211,7 +211,9 @@ class Contexts:
     def _pod_hints(self, pod: Pod, now: datetime) -> Hints:
         events = self._view.events_for(pod.uid)
         kills = {probe_victim(note) for note in _notes(events, {"Killing"}, now)} - {None}
+        probed = _notes(events, {"Unhealthy"}, now)
         return Hints(
+            is_silent=bool(probed) and nobody_listens(probed[-1]),
             probe_kills=frozenset(name for name in kills if name is not None),
             mount_failures=_notes(events, _MOUNT_REASONS, now),
             is_scaling_up=bool(_notes(events, {"TriggeredScaleUp"}, now)),

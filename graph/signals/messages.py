@@ -223,6 +223,11 @@ def is_busy_runtime(message: str) -> bool:
 _PROBE_KILL: Final = re.compile(r"Container (\S+) failed (?:liveness|startup) probe")
 
 
+def nobody_listens(note: str) -> bool:
+    """Whether a failed probe found no process that listens yet: a wrong answer would be one."""
+    return " probe failed: " in note and "connection refused" in note
+
+
 def probe_victim(note: str) -> str | None:
     """The container that a Killing event says was killed for its probe."""
     match = _PROBE_KILL.search(note)

@@ -300,17 +300,28 @@ class ObjectContexts:
         """How many replicas a workload should have."""
         declared = self.knowledge.declared(workload.ref)
         labels = workload.spec.template.metadata.labels
+        services = tuple(sorted(self.wiring.services_of(workload.namespace, labels)))
         return ScaleContext(
             suppressed=self._suppressed(workload),
             seen=self.symptoms.of(workload.uid, now),
             declared_replicas=dig_int(declared, "spec", "replicas"),
             good_replicas=dig_int(self.knowledge.known_good(workload.ref), "spec", "replicas"),
             former_replicas=former_number(self.knowledge.replaced(workload.ref, "spec.replicas")),
-            services=tuple(sorted(self.wiring.services_of(workload.namespace, labels))),
+            services=services,
+            others_serve=bool(services) and self._others_serve(workload, frozenset(services)),
             is_scaled_by_others=scaled_by_keda(workload, self.view) is not None
             or any(_may_mean_zero(hpa) for hpa in self._autoscalers_of(workload)),
             is_declared_paused=_is_set(declared, "paused") is True,
         )
+
+    def _others_serve(self, workload: Workload, services: frozenset[str]) -> bool:
+        """Whether each of the Services has a ready pod that is not the workload's."""
+        own = {pod.uid for pod in self.view.pods_of(workload.uid)}
+        served: set[str] = set()
+        for pod in self.view.pods(workload.namespace):
+            if pod.is_ready and is_living(pod) and pod.uid not in own:
+                served.update(self.wiring.services_of(pod.namespace, pod.metadata.labels))
+        return services <= served
 
     def for_drift(self, item: KubeObject, found: tuple[str, ...], now: datetime) -> DriftContext:
         """How an object differs from what is declared; `found` are the differences."""

@@ -37,6 +37,8 @@ from tools.refs import ObjectRef
 
 START_LEAST: Final = timedelta(seconds=8)
 """No container is called unready before this, however eager its probe."""
+START_SILENT: Final = timedelta(seconds=30)
+"""What a container of a new revision gets while nothing in it listens yet: a new version may start more slowly."""
 START_UNKNOWN: Final = timedelta(seconds=20)
 """What a container of a new revision gets when no sibling shows how long a start takes."""
 START_MOST: Final = timedelta(minutes=10)
@@ -185,7 +187,8 @@ def _start_grace(spec: Container, context: PodContext) -> timedelta:
     probes = (spec.startup_probe, spec.readiness_probe)
     budget = timedelta(seconds=sum(p.budget_seconds for p in probes if p is not None))
     usual = START_UNKNOWN if context.usual_start is None else 3 * context.usual_start
-    least = START_LEAST if context.is_fresh else LONG
+    fresh = START_SILENT if context.hints.is_silent else START_LEAST
+    least = fresh if context.is_fresh else LONG
     return max(budget, min(usual, START_MOST), least, context.first_start or least)
 
 

@@ -1,9 +1,9 @@
 """A workload that was set to zero replicas, or paused with a change waiting: nothing fails, and nothing works.
 
 The rule: zero and paused are often meant.  Zero is a signal only when the workload had replicas before (known good, or
-seen to change), a Service leads to it and no declaration says zero; a pause only when the template has no ReplicaSet
-yet (a rollout paused half way is a canary).  Neighbours: `workloads` has what fails by itself, `autoscalers` what keeps
-an autoscaler from working.
+seen to change), a Service leads to it and, unless a number is declared, to nothing else that is ready, and no
+declaration says zero; a pause only when the template has no ReplicaSet yet (a rollout paused half way is a canary).
+Neighbours: `workloads` has what fails by itself, `autoscalers` what keeps an autoscaler from working.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ class ScaleContext(ObjectContext):
     """Before the newest change of the number that we saw; None when we saw none."""
     services: tuple[str, ...] = ()
     """Names of the Services that select its pods."""
+    others_serve: bool = False
+    """Each of these Services leads to a ready pod of something else, too: nobody is left without an answer."""
     is_scaled_by_others: bool = False
     """Something that may well mean zero owns the number (an event-driven autoscaler)."""
     is_declared_paused: bool = False
@@ -67,6 +69,8 @@ def _zero(context: ScaleContext) -> Iterator[Finding]:
     source, wanted = next(((s, n) for s, n in known if n is not None), ("", None))
     if not wanted or not context.services or context.is_scaled_by_others:
         return
+    if source != "declared" and context.others_serve:
+        return  # a canary that ended, the old half of a switch
     text = f"set to 0 replicas, {source}: {wanted}; Service {', '.join(context.services)} leads to it"
     yield Finding(Reason.SCALED_TO_ZERO, text, APPLYING)
 

@@ -13,7 +13,7 @@ from graph.signals.context import Seen, SymptomKey
 from graph.signals.knowledge import Knowledge
 from graph.signals.missing import root_of
 from graph.signals.object_view import ObjectView
-from graph.signals.services import Behind, Port, ServiceContext, ports_of, selector_of
+from graph.signals.services import Behind, Port, ServiceContext, is_elsewhere, ports_of, selector_of
 from graph.signals.wiring import Labels, Wiring, is_living, may_be_meant, selects
 from tools.cluster.documents import Service
 from tools.cluster.objects import Pod, StatefulSet, Workload
@@ -73,6 +73,7 @@ def service_context(
         strays=() if pods else _strays(scene),
         was_good=good is not None,
         changed_since_good=_is_changed(scene),
+        has_lost_selector=bool(scene.former) and not selector and not is_elsewhere(service.body),
         owners=_owners(scene, pods) if pods else (),
     )
 

@@ -1,8 +1,9 @@
 """What is wrong with a Service: it selects nothing, leads to a port nobody offers, or leads to the wrong pods.
 
 The rule: a Service whose pods are unready, or whose workload has none, is not at fault: the workload's own signal
-speaks.  Here are only faults of the wiring itself.  An ExternalName, and a Service without a selector, select nothing
-on purpose.  Neighbours: `object_contexts` works out who is selected, `objects` has what all kinds share.
+speaks.  Here are only faults of the wiring itself.  An ExternalName selects nothing on purpose, and so does a Service
+without a selector, unless it had one when it was last good.
+Neighbours: `object_contexts` works out who is selected, `objects` has what all kinds share.
 """
 
 from __future__ import annotations
@@ -51,22 +52,29 @@ class ServiceContext(ObjectContext):
     was_good: bool = False
     changed_since_good: bool = False
     """Its selector or ports are not what was known good, or not what is declared."""
+    has_lost_selector: bool = False
+    """It selects nothing now and names no other host, and it selected pods when it was known good."""
     owners: tuple[Behind, ...] = ()
     """Who is behind it; empty when it is not known who was."""
 
 
 def detect_service(service: Service, context: ServiceContext, now: datetime) -> list[Signal]:
     """Every fault of the Service's wiring at `now`; empty when it is as it should be."""
-    if not selector_of(service.body):
+    if not selector_of(service.body) and not context.has_lost_selector:
         return []
     return judge(service, context, _findings(service, context), now)
 
 
 def selector_of(body: JsonObject) -> Mapping[str, str]:
     """What a Service selects by; empty for one that selects nothing by itself (ExternalName, no selector)."""
-    if dig_str(body, "spec", "type") == "ExternalName":
+    if is_elsewhere(body):
         return {}
     return {key: value for key, value in dig_object(body, "spec", "selector").items() if isinstance(value, str)}
+
+
+def is_elsewhere(body: JsonObject) -> bool:
+    """Whether it is another host's name (ExternalName)."""
+    return dig_str(body, "spec", "type") == "ExternalName"
 
 
 def is_headless(body: JsonObject) -> bool:
@@ -106,11 +114,20 @@ def ports_of(body: JsonObject) -> Iterator[Port]:
 
 
 def _findings(service: Service, context: ServiceContext) -> Iterator[Finding]:
-    if context.pods:
+    if context.has_lost_selector:
+        yield from _lost_selector(context)
+    elif context.pods:
         yield from _missing_ports(service, context)
         yield from _wrong_pods(context)
     elif context.strays and not context.awaits:
         yield _without_endpoints(service, context)
+
+
+def _lost_selector(context: ServiceContext) -> Iterator[Finding]:
+    """What it led to still lives, and nothing leads there any more; with nothing left there, it may well be meant."""
+    if context.strays:
+        text = f"it has no selector, and had one when it was last good; pod {context.strays[0].name} still lives"
+        yield Finding(Reason.SERVICE_WITHOUT_ENDPOINTS, text, _grace(context, unknown=PASSING))
 
 
 def _without_endpoints(service: Service, context: ServiceContext) -> Finding:

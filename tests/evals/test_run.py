@@ -18,7 +18,7 @@ from evals.cases import FOLDER, CaseError, Truth, load_cases
 from evals.replay import Replayed
 from evals.report import Row, faults
 from evals.scorers import Score, score
-from graph.incident import Evidence
+from graph.observed import Evidence
 from graph.plan import Accepted, Diagnosis, NoPlan, Origin, Plan, Planned, Rejected, Step, Verdict
 from tools.executors.actions import AnyAction, DeletePod, RollbackWorkload
 from tools.guard.verdict import ReasonCode, Refused

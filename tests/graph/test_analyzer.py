@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from graph.incident import Evidence, Family, Reason, Signal, WorkloadFacts
+from graph.incident import Family, Reason, Signal
 from graph.nodes.analyzer import judge, without_undone
+from graph.observed import Evidence, WorkloadFacts
 from tools.refs import ObjectRef
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,9 +11,10 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
 from graph.edges import Limits
-from graph.incident import Evidence, FromReference
+from graph.incident import FromReference
 from graph.intake import Admitted, admit
 from graph.model.config import Mode
+from graph.observed import Evidence
 from graph.plan import Approved, Diagnosis, ExecutionResult, NoPlan, Origin, Plan, Planned, Status, Step
 from graph.ports import Ports
 from graph.runner import Runner, Waiting

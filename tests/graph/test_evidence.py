@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from graph.evidence import gather, tried_revisions
-from graph.incident import Evidence, FromReference, Health, Incident
+from graph.incident import FromReference, Incident
 from graph.intake import Admitted, admit
+from graph.observed import Evidence, Health
 from graph.plan import Status
 from tests.support.healing import Bench, bench, end_of, set_container
 from tools.cluster.resources import DEPLOYMENT, STATEFUL_SET

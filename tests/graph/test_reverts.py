@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from graph.evidence import keep
-from graph.incident import ApplicationFacts, Evidence, Family, Incident, Source
+from graph.incident import Family, Incident, Source
 from graph.intake import as_record
 from graph.nodes.closer import closer
+from graph.observed import ApplicationFacts, Evidence
 from graph.plan import PROPOSALS, ExecutionResult, NoPlan, Origin, Status
 from graph.ports import Ports
 from graph.rules.rulebook import diagnose

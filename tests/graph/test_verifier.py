@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from graph.incident import Evidence, Family, Reason, Signal, SubjectFacts, WorkloadFacts
+from graph.incident import Family, Reason, Signal
 from graph.nodes.verifier import Behind, Good, Hopeless, NotYet, Purpose, judge
 from graph.nodes.vitals import Vitals
+from graph.observed import Evidence, SubjectFacts, WorkloadFacts
 from tools.refs import ObjectRef
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -208,3 +208,42 @@ def test_a_trap_and_brackets_are_read_as_phrases() -> None:
     found = read(["sh", "-c", f"trap 'exit 0' TERM; {needs}; while :; do sleep 1; done"])
     assert found is not None
     assert (found.handles_term, found.needs_env, found.exit_code, found.fatal) == (True, ("MODE",), None, "no mode")
+
+
+@pytest.mark.parametrize(
+    ("secret", "sub", "is_ready"),
+    [
+        pytest.param("token", "", True, id="all sources there"),
+        pytest.param("lost", "", False, id="a source is missing"),
+        pytest.param("token", "level", True, id="one file of it"),
+        pytest.param("token", "other", False, id="a file that no source has"),
+    ],
+)
+async def test_a_projected_volume_shows_the_files_of_all_its_sources(secret: str, sub: str, is_ready: bool) -> None:
+    sources = [
+        {"configMap": {"name": "size", "items": [{"key": "LEVEL", "path": "level"}]}},
+        {"secret": {"name": secret}},
+    ]
+    mount = {"name": "all", "mountPath": "/all/level", "subPath": sub} if sub else {"name": "all", "mountPath": "/all"}
+    reader = deployment(
+        "reader",
+        spec={"volumes": [{"name": "all", "projected": {"sources": sources}}]},
+        command=Behaviour(needs_files=("/all/level",), listens=8080, serves=("/healthz",)).command(),
+        volumeMounts=[mount],
+    )
+    meta = {"namespace": "shop"}
+    async with shop(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**meta, "name": "size"}, "data": {"LEVEL": "1"}},
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {**meta, "name": "token"}, "stringData": {"t": "x"}},
+        reader,
+    ) as sim:
+        await sim.sleep(15)
+        assert sim.ready("Deployment", "shop", "reader") is is_ready
+
+
+@pytest.mark.parametrize(("port", "is_ready"), [(8080, True), (5555, False)])
+async def test_a_grpc_probe_passes_where_something_listens(port: int, is_ready: bool) -> None:
+    probe = {"grpc": {"port": port}, "periodSeconds": 1}
+    async with shop(deployment("rpc", readinessProbe=probe)) as sim:
+        await sim.sleep(10)
+        assert sim.ready("Deployment", "shop", "rpc") is is_ready

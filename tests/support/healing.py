@@ -12,9 +12,10 @@ from pathlib import Path
 from langgraph.checkpoint.memory import InMemorySaver
 
 from evals.simulator import Simulator
-from graph.incident import Evidence, FromReference
+from graph.incident import FromReference
 from graph.intake import Admitted, admit
 from graph.model.config import Mode
+from graph.observed import Evidence
 from graph.plan import Diagnosis, ExecutionResult, NoPlan, Origin, Plan, Planned, Step
 from graph.ports import Ports, PortsConfig, open_ports
 from graph.runner import Runner, open_checkpointer

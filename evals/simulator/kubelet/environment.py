@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from evals.simulator.api.store import Store
 from evals.simulator.objects import annotations_of, labels_of, name_of, namespace_of, objects, strings, uid_of
@@ -87,25 +89,42 @@ def missing_volumes(store: Store, pod: JsonObject) -> list[tuple[str, str]]:
     """(volume, why) of volumes that cannot be mounted now."""
     namespace, found = namespace_of(pod), list[tuple[str, str]]()
     for volume in objects(pod, "spec", "volumes"):
-        for field, key, kind, name_field in (
-            ("configMap", "configmaps", "configmap", "name"),
-            ("secret", "secrets", "secret", "secretName"),
-        ):
-            source = volume.get(field)
-            if not isinstance(source, dict) or source.get("optional") is True:
+        for source in _sources(volume):
+            if source.is_optional:
                 continue
-            name, label = dig_str(source, name_field), dig_str(volume, "name")
-            obj = store.get(key, namespace, name)
+            label, word = dig_str(volume, "name"), source.key.removesuffix("s")
+            obj = store.get(source.key, namespace, source.name)
             if obj is None:
-                found.append((label, f'{kind} "{name}" not found'))
+                found.append((label, f'{word} "{source.name}" not found'))
                 continue
             data = {**dig_object(obj, "data"), **dig_object(obj, "binaryData")}
-            lost = [dig_str(i, "key") for i in objects(source, "items") if dig_str(i, "key") not in data]
+            lost = [dig_str(i, "key") for i in source.items if dig_str(i, "key") not in data]
             if lost:
-                found.append(
-                    (label, f"references non-existent {'config' if kind == 'configmap' else 'secret'} key: {lost[0]}")
-                )
+                short = "config" if word == "configmap" else "secret"
+                found.append((label, f"references non-existent {short} key: {lost[0]}"))
     return found
+
+
+class _Source(NamedTuple):
+    """One ConfigMap or Secret whose content a volume shows."""
+
+    key: str
+    """Which collection of the store holds it."""
+    name: str
+    items: list[JsonObject]
+    is_optional: bool
+
+
+def _sources(volume: JsonObject) -> Iterator[_Source]:
+    """The volume's own source, or all of a projected one; a Secret is named differently in the two."""
+    for place, name_of_secret in (
+        (volume, "secretName"),
+        *((p, "name") for p in objects(volume, "projected", "sources")),
+    ):
+        for field, key, name_field in (("configMap", "configmaps", "name"), ("secret", "secrets", name_of_secret)):
+            body = place.get(field)
+            if isinstance(body, dict):
+                yield _Source(key, dig_str(body, name_field), objects(body, "items"), body.get("optional") is True)
 
 
 def files(store: Store, pod: JsonObject, container: JsonObject) -> set[str]:
@@ -114,14 +133,12 @@ def files(store: Store, pod: JsonObject, container: JsonObject) -> set[str]:
     volumes = {dig_str(v, "name"): v for v in objects(pod, "spec", "volumes")}
     for mount in objects(container, "volumeMounts"):
         volume, base = volumes.get(dig_str(mount, "name"), {}), dig_str(mount, "mountPath").rstrip("/")
-        for field, key, name_field in (("configMap", "configmaps", "name"), ("secret", "secrets", "secretName")):
-            source = volume.get(field)
-            if isinstance(source, dict):
-                obj = store.get(key, namespace_of(pod), dig_str(source, name_field))
-                items = objects(source, "items")
-                keys = [dig_str(i, "path") for i in items] if items else list(dig_object(obj, "data"))
-                sub = dig_str(mount, "subPath")
-                found |= {base} if sub else {f"{base}/{k}" for k in keys}
+        for source in _sources(volume):
+            obj = store.get(source.key, namespace_of(pod), source.name)
+            shown = [dig_str(i, "path") for i in source.items] if source.items else list(dig_object(obj, "data"))
+            sub = dig_str(mount, "subPath")
+            # A subPath that names no file is made as an empty folder: nothing that could be read as a file.
+            found |= ({base} if sub in shown else set()) if sub else {f"{base}/{k}" for k in shown}
     return found
 
 

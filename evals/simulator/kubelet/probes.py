@@ -57,6 +57,11 @@ def attempt(probe: JsonObject, container: Container, pod: list[Container], ip: s
         if listening(pod, port, monotonic) is None:
             return f"dial tcp {ip}:{port}: connect: connection refused"
         return None
+    if "grpc" in probe:  # whatever listens is taken to speak it, and to be well
+        port, patience = _port(container, dig(probe, "grpc", "port")), number(probe, "timeoutSeconds", 1)
+        if listening(pod, port, monotonic) is None:
+            return f'timeout: failed to connect service "{ip}:{port}" within {patience}s: context deadline exceeded'
+        return None
     if "exec" in probe:
         return _exec(texts(probe, "exec", "command"), container, monotonic)
     return None

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from graph.incident import ApplicationFacts, Reason, Signal
+from graph.incident import Reason, Signal
+from graph.observed import ApplicationFacts
 from graph.plan import Step
 from graph.rules.case import Answer, Hopeless, Remedy
 from graph.rules.objects.case import ObjectCase, action

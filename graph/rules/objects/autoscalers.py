@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from graph.incident import CandidateRevert, Health, Reason
+from graph.incident import Reason
+from graph.observed import CandidateRevert, Health
 from graph.plan import Step
 from graph.rules.case import Answer, Remedy
 from graph.rules.objects.case import ObjectCase, action

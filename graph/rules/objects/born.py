@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from graph.incident import Reason, ServiceSummary
+from graph.incident import Reason
+from graph.observed import ServiceSummary
 from graph.plan import Step
 from graph.rules.born_broken import ContainerPort, PortFacts, Repair, ServiceFacts, TemplateFacts, repair
 from graph.rules.case import Answer, Remedy

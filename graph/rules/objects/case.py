@@ -10,7 +10,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Protocol
 
-from graph.incident import Evidence, ObjectCandidate, Operation, Reason, Signal
+from graph.incident import Reason, Signal
+from graph.observed import Evidence, ObjectCandidate, Operation
 from graph.plan import Step, action_digest
 from graph.rules.case import Answer
 from graph.rules.words import name_of

@@ -7,7 +7,8 @@ which the cluster has something for it.
 
 from __future__ import annotations
 
-from graph.incident import ClaimSummary, ObjectCandidate, Reason
+from graph.incident import Reason
+from graph.observed import ClaimSummary, ObjectCandidate
 from graph.plan import Step
 from graph.rules.case import Answer, Remedy
 from graph.rules.objects.case import ObjectCase, action, described

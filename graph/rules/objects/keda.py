@@ -12,7 +12,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from graph.incident import ObjectCandidate, Operation, Reason, Signal, VersionSource
+from graph.incident import Reason, Signal
+from graph.observed import ObjectCandidate, Operation, VersionSource
 from graph.plan import Step
 from graph.rules.case import Answer, Hopeless, Remedy
 from graph.rules.intent import undeclared_healing

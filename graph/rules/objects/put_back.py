@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from graph.incident import ObjectCandidate, Operation, Reason, VersionSource
+from graph.incident import Reason
+from graph.observed import ObjectCandidate, Operation, VersionSource
 from graph.rules.case import Answer, Remedy
 from graph.rules.intent import undeclared_healing
 from graph.rules.objects.case import ObjectCase, described, step_back, way_back

@@ -12,27 +12,25 @@ from pydantic import SecretStr
 
 from evals.scripted_model.script import Capabilities, Reply, Script
 from evals.scripted_model.server import ScriptedModel
-from graph.incident import (
-    CandidateRevert,
-    ContainerFacts,
-    ContainerSpec,
-    EventFacts,
-    Evidence,
-    Family,
-    FieldChange,
-    Health,
-    LogExcerpt,
-    PodFacts,
-    Reason,
-    Signal,
-    WorkloadFacts,
-)
+from graph.incident import Family, Reason, Signal
 from graph.model.build import build_model
 from graph.model.config import Bounds, Investigation, ModelConfig, Planning, Retries
 from graph.model.reasoner import ModelReasoner
 from graph.model.schema import Catalog
 from graph.model.session import ModelRecord
 from graph.model.view import Offer, offer_of
+from graph.observed import (
+    CandidateRevert,
+    ContainerFacts,
+    ContainerSpec,
+    EventFacts,
+    Evidence,
+    FieldChange,
+    Health,
+    LogExcerpt,
+    PodFacts,
+    WorkloadFacts,
+)
 from tests.tools.cluster.hostile import JumpClock
 from tools import registry
 from tools.clock import Clock

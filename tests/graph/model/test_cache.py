@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from graph.incident import Evidence, FieldChange, Health
 from graph.model.cache import MAX_ENTRIES, TIME_TO_LIVE, DiagnosisCache, abstracted, evidence_key
 from graph.model.proposals import RawStep, assemble, read_steps
+from graph.observed import Evidence, FieldChange, Health
 from graph.plan import Diagnosis, Origin, Plan
 from tests.graph.model.bench import NOW, ROLLBACK, evidence, failing_pod, offered, pin, revert, signal
 from tests.tools.cluster.hostile import JumpClock

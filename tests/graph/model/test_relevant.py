@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from graph.incident import Evidence, Family, ObjectCandidate, Operation, SubjectFacts, VersionSource
+from graph.incident import Family
 from graph.model.budget import estimate
 from graph.model.relevant import HELPS, relevant
 from graph.model.view import offer_of, view_of
+from graph.observed import Evidence, ObjectCandidate, Operation, SubjectFacts, VersionSource
 from tests.graph.model.bench import CATALOG, NOW, evidence, pin
 from tools.executors.models.edit import EDITS
 from tools.refs import ObjectRef

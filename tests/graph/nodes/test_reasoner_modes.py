@@ -6,10 +6,11 @@ from typing import Any, cast
 
 import pytest
 
-from graph.incident import Evidence, Family, Incident, Source
+from graph.incident import Family, Incident, Source
 from graph.model.cache import DiagnosisCache
 from graph.model.config import Mode
 from graph.nodes.reasoner import _forget, _propose
+from graph.observed import Evidence
 from graph.plan import NoPlan, Origin, Planned
 from graph.ports import Ports
 from tests.graph.model.bench import NOW, WEB, evidence, revert, signal

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from graph.incident import (
+from graph.incident import Reason, Signal
+from graph.observed import (
     CandidateRevert,
     ContainerFacts,
     ContainerSpec,
@@ -12,8 +13,6 @@ from graph.incident import (
     FieldChange,
     Health,
     PodFacts,
-    Reason,
-    Signal,
     WorkloadFacts,
 )
 from graph.signals.findings import FAMILIES

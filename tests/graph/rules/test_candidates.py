@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from graph.incident import Health
+from graph.observed import Health
 from graph.rules.candidates import MAX_CANDIDATES, MAX_CHANGES, RECENT, candidate_reverts, follows_rollout
 from tools.journal.revisions import History, Revision
 from tools.jsontypes import JsonObject

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from graph.incident import ApplicationFacts, Evidence, Reason, Signal, SubjectFacts
+from graph.incident import Reason, Signal
+from graph.observed import ApplicationFacts, Evidence, SubjectFacts
 from graph.plan import NoPlan, Planned, action_digest
 from graph.rules.rulebook import diagnose
 from tests.graph.rules.samples import NOW, evidence, signal

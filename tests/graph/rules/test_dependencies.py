@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from graph.incident import Evidence, FieldChange, ObjectCandidate, Operation, Reason, VersionSource
+from graph.incident import Reason
+from graph.observed import Evidence, FieldChange, ObjectCandidate, Operation, VersionSource
 from graph.plan import NoPlan, Planned
 from graph.rules.rulebook import diagnose
 from tests.graph.rules.samples import NOW, evidence, ref, signal

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from graph.incident import ContainerSpec, Evidence, Health, Reason
+from graph.incident import Reason
+from graph.observed import ContainerSpec, Evidence, Health
 from graph.plan import NoPlan, Plan, Planned, action_digest
 from graph.rules.memory import parse_bytes, show_bytes
 from graph.rules.rulebook import RULES, diagnose

@@ -11,6 +11,7 @@ from graph.signals.messages import (
     find_missing,
     is_own_eviction,
     is_rejection,
+    nobody_listens,
     place_is_taken,
     place_may_come,
     probe_victim,
@@ -101,3 +102,16 @@ def test_pods_that_the_kubelet_did_not_take(message: str, is_it: bool) -> None:
 def test_probe_victims() -> None:
     assert probe_victim("Container app failed startup probe, will be restarted") == "app"
     assert probe_victim("Stopping container app") is None
+
+
+@pytest.mark.parametrize(
+    ("note", "is_silent"),
+    [
+        ('Readiness probe failed: Get "http://10.0.0.7:80/": dial tcp 10.0.0.7:80: connect: connection refused', True),
+        ("Startup probe failed: dial tcp 10.0.0.7:80: connect: connection refused", True),
+        ("Readiness probe failed: HTTP probe failed with statuscode: 404", False),
+        ("Back-off pulling image: connection refused", False),
+    ],
+)
+def test_a_probe_that_finds_nobody_is_told_from_a_wrong_answer(note: str, is_silent: bool) -> None:
+    assert nobody_listens(note) is is_silent

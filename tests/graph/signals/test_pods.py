@@ -470,6 +470,12 @@ CASES: dict[str, Expect] = {
     "unready in a rollout: three times what its siblings took": Expect(
         RUNS_UNREADY, replace(UPDATING, usual_start=timedelta(seconds=5)), Reason.NOT_READY, due=17
     ),
+    "unready, and nothing listens yet: a new version may start more slowly than the one before": Expect(
+        RUNS_UNREADY,
+        replace(UPDATING, usual_start=timedelta(seconds=1), hints=Hints(is_silent=True)),
+        Reason.NOT_READY,
+        due=32,
+    ),
     "unready in a rollout, and no sibling shows how long a start takes": Expect(
         RUNS_UNREADY, UPDATING, Reason.NOT_READY, due=22
     ),

@@ -8,7 +8,7 @@ import pytest
 
 from graph.incident import Reason
 from graph.signals.scale import is_plainly_well
-from tests.graph.signals.object_samples import Journal, World, deployed, hpa, look, said, service, stateful
+from tests.graph.signals.object_samples import Journal, World, deployed, hpa, look, said, service, stateful, web_pod
 from tests.graph.signals.samples import daemon_set
 from tools.cluster.objects import Deployment, Workload
 from tools.cluster.structs import KubeObject
@@ -17,6 +17,8 @@ ZERO, PAUSED = Reason.SCALED_TO_ZERO, Reason.ROLLOUT_PAUSED
 WEB = "shop/Deployment/web"
 GOOD = Journal(good={WEB: {"spec": {"replicas": 2}}})
 NONE = deployed(replicas=0)
+BESIDE = web_pod("blue-1", of="blue", conditions={"Ready": {"status": "True"}})
+UNREADY = web_pod("blue-1", of="blue", conditions={"Ready": {"status": "False"}})
 
 
 def paused(*, updated: int = 0, running: int = 2, seen: int = 2) -> Deployment:
@@ -55,6 +57,21 @@ CASES = {
         journal=Journal(declared={WEB: {"spec": {"replicas": 0}}}, replaced={(WEB, "spec.replicas"): "3"}),
     ),
     "set to zero, and no Service leads to it": Expect(NONE, (service({"app": "api"}),), GOOD),
+    "set to zero, and the Service leads to a ready pod of something else: the end of a canary, of a switch": Expect(
+        NONE, (service(), BESIDE), GOOD
+    ),
+    "set to zero, and what else the Service leads to is not ready": Expect(
+        NONE, (service(), UNREADY), GOOD, ((ZERO, 5),)
+    ),
+    "set to zero, and of two Services one leads nowhere else": Expect(
+        deployed(labels={"app": "web", "track": "main"}, replicas=0),
+        (service(), service({"track": "main"}, name="main"), BESIDE),
+        GOOD,
+        ((ZERO, 5),),
+    ),
+    "set to zero, two are declared, and the Service leads to something else, too": Expect(
+        NONE, (service(), BESIDE), Journal(declared={WEB: {"spec": {"replicas": 2}}}), ((ZERO, 5),)
+    ),
     "set to zero by an event-driven autoscaler": Expect(NONE, (service(), hpa(owned=True)), GOOD),
     "set to zero by an autoscaler that may go there": Expect(NONE, (service(), hpa(minReplicas=0)), GOOD),
     "set to zero over the head of an autoscaler": Expect(NONE, (service(), hpa()), GOOD, ((ZERO, 5),)),

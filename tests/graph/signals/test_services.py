@@ -107,7 +107,10 @@ CASES = {
         service({"app": "db-x"}, name="db", clusterIP="None"),
         (stateful(running=0), web_pod("db-0", {"app": "db"}, of="db")),
     ),
-    "without a selector": Expect(service({}), WEB, GOOD),
+    "without a selector, born so": Expect(service({}), WEB),
+    "without a selector, and was good so": Expect(service({}), WEB, was({})),
+    "selector taken away, and what it led to lives": Expect(service({}), WEB, GOOD, ((EMPTY, 5),)),
+    "selector taken away, and nothing of what it led to is left": Expect(service({}), API, GOOD),
     "another host's name": Expect(service({"app": "x"}, type="ExternalName", externalName="db.example"), WEB, GOOD),
     "nothing known and all is well": Expect(service(), WEB),
     # ports

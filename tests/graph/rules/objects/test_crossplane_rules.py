@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from graph.externals import CAUSE_GONE
-from graph.incident import Evidence, Reason, SubjectFacts
+from graph.incident import Reason
+from graph.observed import Evidence, SubjectFacts
 from graph.plan import NoPlan, Planned, action_digest
 from graph.rules.rulebook import diagnose
 from tests.graph.rules.samples import NOW, signal

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from graph.incident import Evidence, FieldChange, ObjectCandidate, Reason, VersionSource
+from graph.incident import Reason
+from graph.observed import Evidence, FieldChange, ObjectCandidate, VersionSource
 from graph.plan import NoPlan, action_digest
 from graph.rules.rulebook import diagnose
 from tests.graph.rules.objects.test_object_rules import about, plan_of, way

@@ -6,7 +6,8 @@ from datetime import datetime
 
 import pytest
 
-from graph.incident import (
+from graph.incident import Reason
+from graph.observed import (
     AimFacts,
     ClaimSummary,
     ClassSummary,
@@ -14,7 +15,6 @@ from graph.incident import (
     FieldChange,
     ObjectCandidate,
     Operation,
-    Reason,
     ServicePortSummary,
     ServiceSummary,
     SubjectFacts,
