@@ -8,8 +8,8 @@ The rules it keeps: at most one incident per root owner (the ledger decides; wha
 ended without healing rests (`server.memory`); where the policy says off nothing is opened; a defect in one look is
 logged and does not end the watch.  Kubernetes Events make it look again, they never are a signal by themselves.
 
-Neighbours: `tools.cluster.mirror` feeds it, `graph.signals.look` judges, `server.dispatch` takes what it found, and it
-feeds the keeper of last known good revisions.
+Neighbours: `tools.cluster.mirror` feeds it, `graph.signals.look` judges, `server.dispatch` takes what it found,
+`server.proving` tells the keeper of last known good revisions how workloads stand.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from server.logging import get_logger
 from server.memory import RESTING, Memory, Rest
 from server.objectwatch import PERIOD, ObjectWatch, held
 from server.places import Obstacle, Places, lack_only_places
+from server.proving import Proving, seen_root
 from server.tickets import Dropped, StoppingError
 from server.timers import Timers
 from tools.cluster.objects import ClusterEvent, DaemonSet, Deployment, Pod, ReplicaSet, StatefulSet, Workload
-from tools.cluster.owners import root_owner
 from tools.cluster.structs import KubeObject
 from tools.cluster.subscription import AnyDelta
 from tools.errors import ToolError
@@ -68,7 +68,7 @@ class Watcher:
         self._places = Places(ports)
         self._kept: dict[str, set[ObjectRef]] = {}
         self._objects = ObjectWatch(ports, raise_=self._raise_on_object, look_soon=self._timers.at)
-        self._proving: Timers[str] = Timers(ports.clock)
+        self._proving = Proving(ports)
         self._opening: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         dispatcher.on_end(self._ended)
@@ -87,7 +87,7 @@ class Watcher:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._look_again(), name="watcher timers")
-                group.create_task(self._confirm_good(), name="watcher good")
+                group.create_task(self._proving.confirm(), name="watcher good")
                 group.create_task(self._check_from_time_to_time(), name="watcher checks")
                 handled = 0
                 async for delta in subscription:
@@ -131,7 +131,7 @@ class Watcher:
                     self._forget(delta.object)
                 case Pod() as pod:
                     self._look_at_pod(pod, at)
-                    self._keep_good(pod)
+                    self._proving.look(pod)
                 case Deployment() | StatefulSet() | DaemonSet() as workload:
                     self._handle_workload(workload, delta, at)
                 case ReplicaSet() as replica_set:
@@ -149,13 +149,13 @@ class Watcher:
             self._forget(workload)
             return
         if delta.kind == "added":
-            self._spawn(self._load_good(workload.uid))
+            self._spawn(self._proving.load(workload.uid))
         is_changed = delta.old is None or delta.old.metadata.generation != workload.metadata.generation
         if is_changed:  # a new spec changes what its pods' states mean
             self._look_at_root(workload, at)
         else:
             self._look_at_workload(workload, at)
-        self._keep_good(workload)
+        self._proving.look(workload)
 
     def _handle_replica_set(self, replica_set: ReplicaSet, at: datetime, *, is_new: bool) -> None:
         """Its failures stand in the Deployment's conditions; pods that came before it could not be judged."""
@@ -172,7 +172,7 @@ class Watcher:
             case Deployment() | StatefulSet() | DaemonSet():
                 self._look_at_workload(found, at)
             case ReplicaSet():
-                owner = self._root(found)
+                owner = seen_root(self._ports.mirror, found)
                 workload = self._ports.mirror.workload(owner.ref.kind, owner.ref.namespace, owner.ref.name)
                 if workload is not None:
                     self._look_at_workload(workload, at)
@@ -237,7 +237,7 @@ class Watcher:
     def _raise(self, signals: Sequence[Signal], seen_on: KubeObject, at: datetime) -> None:
         """Submit what is confirmed and new about the root owner of what was looked at."""
         if signals:
-            self._raise_on(self._root(seen_on), signals, at)
+            self._raise_on(seen_root(self._ports.mirror, seen_on), signals, at)
 
     def _raise_on_object(self, signals: Sequence[Signal], at: datetime) -> None:
         """The same for what was found on objects: each is its own owner, and one that is gone stands for its name."""
@@ -398,40 +398,6 @@ class Watcher:
         )
         for ref in (target, *incident.affected, *self._kept.pop(record.target_uid, ())):
             self._timers.at(ref, now)
-
-    def _root(self, item: KubeObject) -> Owner:
-        """The topmost owner that we see; what lies above it is unknown to us."""
-        top = root_owner(item, self._ports.mirror.find).highest_seen
-        return Owner(ObjectRef(kind=top.kind, namespace=top.namespace or None, name=top.name), top.uid)
-
-    # Last known good
-
-    def _keep_good(self, item: Pod | Workload) -> None:
-        """Tell the keeper how the workload stands."""
-        owner = self._root(item)
-        workload = self._ports.mirror.workload(owner.ref.kind, owner.ref.namespace, owner.ref.name)
-        if workload is not None:
-            due = self._ports.good.observe(workload, self._ports.mirror.pods_of(workload.uid))
-            if due is None:
-                self._proving.drop(workload.uid)
-            else:
-                self._proving.at(workload.uid, due)
-
-    async def _confirm_good(self) -> None:
-        """Record what has proved itself.  A failed write is tried again with the next one that is due."""
-        while True:
-            await self._proving.due()
-            try:
-                for good in await self._ports.good.settle():
-                    self._ports.journal.confirmed(good.owner)
-            except ToolError as error:
-                _LOG.warning("watcher.good_unwritten", code=error.code, error=str(error))
-
-    async def _load_good(self, owner_uid: str) -> None:
-        try:
-            await self._ports.good.load(owner_uid)
-        except ToolError as error:
-            _LOG.warning("watcher.good_unread", code=error.code, error=str(error))
 
     def _forget(self, item: KubeObject) -> None:
         self._ports.contexts.symptoms.forget(item.uid)
