@@ -12,13 +12,13 @@ from random import Random
 
 from tests.cluster.chaos_faults import Fault, Workload
 from tests.cluster.chaos_report import ChaosReport, Struck
-from tests.cluster.checks import CanI, ExecOk, HttpOk, RolloutComplete, placed
+from tests.cluster.checks import CanI, ExecOk, HttpOk, NoFailedPods, RolloutComplete, placed
 from tests.cluster.ground import Ground
 from tests.cluster.health import unhealthy
 from tests.cluster.kube import KINDS, KubeError
 from tests.cluster.lane import HEALTHY_WITHIN_S, LOOK_LASTS_S, UNFINISHED, SetupError, say
 from tests.cluster.mirror import View
-from tests.cluster.oracles import Past, differences, judge, name, pods_of
+from tests.cluster.oracles import Past, differences, failed_pods, judge, name, pods_of
 from tests.cluster.service import Healer
 from tests.cluster.shapes import in_namespace
 from tests.cluster.stagehand import Stagehand
@@ -76,6 +76,8 @@ class Play:
         self._before = View({})
         self._begun = 0.0
         self._busy: set[str] = set()
+        self._left: dict[str, frozenset[str]] = {}
+        """Pods of each workload's namespace that had failed before it was struck: not this fault's."""
         self._allow: dict[str, tuple[str, ...]] = {}
         self._watch = _Watch()
 
@@ -142,6 +144,7 @@ class Play:
         hands = Stagehand(self._ground, self._namespace)
         try:
             await self._interfere(workload, circumstance)
+            self._left[workload.name] = frozenset(failed_pods(self._ground.view(self._namespace)))
             await hands.do(fault.scenario.inject)
             self._allow |= fault.allow
             struck.recovered_s = await self._wait_recovered(workload, fault, self._begun + struck.at)
@@ -191,7 +194,11 @@ class Play:
         view = View({k: v for k, v in whole.objects.items() if k != "Node"})
         past = Past(self._before, begun)
         checks = [placed(c, self._namespace) for c in fault.checks]
-        seen = [judge(c, view, past) for c in checks if not isinstance(c, RolloutComplete)]
+        seen = [
+            judge(c, self._own(view, workload) if isinstance(c, NoFailedPods) else view, past)
+            for c in checks
+            if not isinstance(c, RolloutComplete)
+        ]
         reasons = [r for r in seen if r is not None]
         if not reasons:
             reasons = unhealthy(view, [workload.reference]) + self._changed(view, workload)
@@ -199,6 +206,13 @@ class Play:
             asked = [c for c in checks if isinstance(c, HttpOk | CanI | ExecOk)]
             reasons = [r for c in asked if (r := await self._ground.ask(self._namespace, c)) is not None]
         return reasons
+
+    def _own(self, view: View, workload: Workload) -> View:
+        """With the workload's pods alone, and of those not what an earlier fault left failed."""
+        labels = {k: str(v) for k, v in self._selector(workload).items()}
+        left = self._left.get(workload.name, frozenset())
+        own = {name(p): p for p in pods_of(view, labels) if name(p) not in left}
+        return View({**view.objects, "Pod": own})
 
     def _changed(self, view: View, workload: Workload) -> list[str]:
         """What of the workload's own objects is not as in the beginning; its size may be a person's doing."""

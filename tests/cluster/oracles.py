@@ -213,8 +213,13 @@ def _endpoints(check: EndpointsReady, view: View) -> str | None:
     )
 
 
+def failed_pods(view: View) -> list[str]:
+    """The names of the pods that ended in failure and are not being deleted."""
+    return [name(p) for p in view.all("Pod") if dig_str(p, "status", "phase") == "Failed" and not is_leaving(p)]
+
+
 def _failed(view: View) -> str | None:
-    failed = [name(p) for p in view.all("Pod") if dig_str(p, "status", "phase") == "Failed" and not is_leaving(p)]
+    failed = failed_pods(view)
     return f"failed pods: {', '.join(failed)}" if failed else None
 
 
