@@ -22,6 +22,7 @@ from server.commands.exits import Exit, one_sentence
 from server.logging import configure_logging, get_logger
 from server.service import Service, open_service
 from server.settings import Settings
+from server.statelock import leave_when_lost
 
 _LOG = get_logger(__name__)
 
@@ -54,9 +55,10 @@ async def _serve(settings: Settings) -> None:
 async def _watch(settings: Settings) -> None:
     async with open_service(settings) as service:
         stop = asyncio.Event()
-        with on_signals(service, stop.set):
-            _LOG.info("service.watching", namespaces=list(settings.namespaces))
-            await stop.wait()
+        with on_signals(service, stop.set) as leave:
+            async with leave_when_lost(settings.state_dir, leave):
+                _LOG.info("service.watching", namespaces=list(settings.namespaces))
+                await stop.wait()
 
 
 async def serve_app(
@@ -79,8 +81,9 @@ async def serve_app(
         server.force_exit = server.should_exit  # the second signal does not wait
         server.should_exit = True
 
-    with on_signals(service, stop):
-        await server.serve()
+    with on_signals(service, stop) as leave:
+        async with leave_when_lost(settings.state_dir, leave):
+            await server.serve()
 
 
 class Server(uvicorn.Server):
@@ -107,8 +110,8 @@ class Server(uvicorn.Server):
 
 
 @contextlib.contextmanager
-def on_signals(service: Service, stop: Callable[[], None]) -> Generator[None]:
-    """On SIGTERM and SIGINT, begin to drain, then `stop`."""
+def on_signals(service: Service, stop: Callable[[], None]) -> Generator[Callable[[], None]]:
+    """On SIGTERM and SIGINT, begin to drain, then `stop`.  Yields what they call."""
     loop = asyncio.get_running_loop()
 
     def received() -> None:
@@ -118,7 +121,7 @@ def on_signals(service: Service, stop: Callable[[], None]) -> Generator[None]:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, received)
     try:
-        yield
+        yield received
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)

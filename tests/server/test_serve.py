@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 import yaml
 
 from tests.server.support import TOKEN
@@ -108,6 +109,18 @@ async def test_it_becomes_ready_refuses_a_second_worker_and_stops_cleanly(tmp_pa
         assert f"process {running.pid} works on" in second.stderr
         running.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(running.wait(), 30) == 0
+
+
+@pytest.mark.parametrize("command", ["serve", "watch"])
+async def test_it_ends_and_says_so_when_its_state_folder_is_taken_away(command: str, tmp_path: Path) -> None:
+    async with empty_cluster(tmp_path) as kubeconfig, process(command, tmp_path, kubeconfig) as (running, _):
+        (tmp_path / "state").rename(tmp_path / "elsewhere")
+        assert await asyncio.wait_for(running.wait(), 30) == 5
+        assert running.stderr is not None
+        said = (await running.stderr.read()).decode()
+    assert '"state.lost"' in said
+    assert "was removed or replaced while the service ran" in said
+    assert "[STATE_LOST]" in said
 
 
 async def test_watch_stops_cleanly_too(tmp_path: Path) -> None:
