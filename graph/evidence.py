@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
-from graph.aims import aim_of
+from graph.aims import AIMING, aim_of
 from graph.applications import application_facts, keeper_of
 from graph.externals import cause_gone
 from graph.facts import container_specs, event_facts, pod_facts, workload_facts
@@ -94,8 +94,10 @@ async def gather(incident: Incident, ports: Ports) -> Evidence:
     )
     if live is not None and incident.target.kind == PVC.kind:
         seen = seen.model_copy(update={"claim": await claim_summary(live, ports, unseen)})
-    if live is not None and incident.target.kind == HPA.kind and (aim := await aim_of(live, ports, unseen)) is not None:
-        seen = seen.model_copy(update={"aim": aim[0], "scope": (*seen.scope, aim[1])[:80]})
+    if live is not None and incident.target.kind in AIMING:
+        aim = await aim_of(live, incident.target, ports, unseen)
+        if aim is not None:
+            seen = seen.model_copy(update={"aim": aim[0], "scope": (*seen.scope, aim[1])[:80]})
     if live is None or incident.target.kind not in ROLLING:
         return seen.model_copy(update={"logs": await _logs(seen, ports), "unseen": tuple(unseen)})
     return await _with_history(seen, incident, live, ports, unseen)

@@ -229,7 +229,7 @@ class Crowding(Value):
 
 
 class AimFacts(Value):
-    """What an autoscaler scales, and the earlier templates of that, best first."""
+    """What an autoscaler scales or a Service leads to, and the earlier templates of that, best first."""
 
     ref: ObjectRef
     candidates: tuple[CandidateRevert, ...] = Field(default=(), max_length=10)
@@ -323,7 +323,8 @@ class Evidence(Value):
     claim: ClaimSummary | None = None
     """What there is for the target, when it is a volume claim."""
     aim: AimFacts | None = None
-    """What the target scales, when it is an autoscaler."""
+    """What the target scales, when it is an autoscaler; of a Service that is as it was when it was good, the workload
+    that gave up its ports, with the revisions that have them."""
     crowding: tuple[Crowding, ...] = Field(default=(), max_length=5)
     """Who took the room that pods of the target wait for."""
     objects: tuple[ObjectCandidate, ...] = Field(default=(), max_length=20)

@@ -6,6 +6,8 @@ authority, everything else is best effort.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
@@ -31,6 +33,7 @@ from graph.plan import (
     Passed,
     Planned,
     Refusal,
+    RefusedPlan,
     Rejected,
     Resolution,
     Retry,
@@ -42,13 +45,24 @@ from graph.plan import (
 from graph.ports import Ports
 from graph.reverts import RevertTold, prepare_revert
 from graph.state import State
-from tools.guard.verdict import ReasonCode
+from tools.guard.verdict import ReasonCode, Refused
 from tools.jsontypes import JsonObject
+from tools.redact import excerpt
 
 log = structlog.get_logger(__name__)
 
 MAX_WORD = 1200
 """Characters of the last word."""
+OWNED = frozenset({ReasonCode.OWNED_BY_GITOPS, ReasonCode.OWNED_BY_AUTOSCALER})
+"""Refusals because somebody else keeps the object: the change has its place there, and nobody but a person makes it."""
+
+_WEBHOOK = re.compile(
+    r"""(?:failed\ calling\ webhook\ \\?"(?P<away>[^"\\]{1,253})\\?"
+    |admission\ webhook\ \\?"(?P<denies>[^"\\]{1,253})\\?"\ denied\ the\ request)(?P<said>[^\n]{0,400})""",
+    re.VERBOSE,
+)
+"""How the API server names the webhook that it could not ask, or that said no (apiserver, admission/plugin/webhook)."""
+MAX_SAID = 200
 
 
 def closer(source: PortsSource) -> Node:
@@ -179,6 +193,8 @@ def _from_outcome(state: State, incident: Incident, now: datetime) -> Resolution
             )
         case Retry(error=error) if not _moved_on(state):
             return _escalated(f"The API server did not take the write: {error}", "API_UNAVAILABLE", now)
+        case Refusal(refusal=refusal) if not _moved_on(state) and refusal.code in OWNED:
+            return _escalated(f"A person is needed. Not done: {_at_the_owner((refusal,))}", refusal.code, now)
         case Refusal(refusal=refusal) if not _moved_on(state):
             return Resolution(
                 status=Status.REFUSED,
@@ -203,7 +219,9 @@ def _from_decision(state: State, incident: Incident, now: datetime) -> Resolutio
         return None
     match PROPOSALS.validate_python(state.get("proposal")):
         case NoPlan(refusal=refusal, diagnosis=diagnosis):
-            sentence = f"{diagnosis.sentence} {refusal.reason}" if diagnosis else refusal.reason
+            in_the_way = _barred(state)
+            advice = in_the_way if in_the_way is not None else refusal.reason
+            sentence = f"{diagnosis.sentence} {advice}" if diagnosis else advice
             return _escalated(f"A person is needed. {sentence}", refusal.code, now)
         case Planned(plan=plan):
             pass
@@ -229,6 +247,9 @@ def _from_decision(state: State, incident: Incident, now: datetime) -> Resolutio
                 code=ReasonCode.OBSERVE_ONLY,
                 closed_at=now,
             )
+        case Rejected(refusals=refusals) if all(r.code in OWNED for r in refusals):
+            sentence = f"{plan.diagnosis.sentence} The plan ({steps}) was refused: {_at_the_owner(refusals)}"
+            return _escalated(f"A person is needed. {sentence}", refusals[0].code, now)
         case Rejected(refusals=refusals):
             reasons = " ".join(f"[{r.code}] {r.reason}" for r in refusals)
             return Resolution(
@@ -241,6 +262,30 @@ def _from_decision(state: State, incident: Incident, now: datetime) -> Resolutio
         case _:
             text = f"{describe(incident.target)}: the run ended without a word on {steps}."
             return _escalated(text, "UNKNOWN_OUTCOME", now)
+
+
+def _barred(state: State) -> str | None:
+    """What the last remedy could not get past, when that is an admission webhook; None when it is none."""
+    told = [RefusedPlan.model_validate(r) for r in state.get("refusals", [])]
+    reasons = [r.reason for r in told[-1].refusals] if told else []
+    named = next((found for reason in reasons if (found := _WEBHOOK.search(reason)) is not None), None)
+    if named is None:
+        return None
+    name, said = named["away"] or named["denies"], named["said"].strip(" :")
+    how = "does not answer" if named["away"] else "refuses it"
+    return (
+        f"A remedy is known, and admission webhook {name} stands in its way: it {how} ({excerpt(said, MAX_SAID)})."
+        " Have whoever runs the webhook look at it; until then the cluster takes no such change."
+    )
+
+
+def _at_the_owner(refusals: Sequence[Refused]) -> str:
+    """Who keeps the object, as the guard names them, and where the change belongs."""
+    reasons = " ".join(f"[{r.code}] {r.reason}" for r in refusals)
+    return (
+        f"{reasons} Who keeps an object manages it: make the change where it takes that from;"
+        " a change of the object itself would be lost."
+    )
 
 
 def _from_finding(state: State, incident: Incident, now: datetime) -> Resolution:

@@ -14,7 +14,17 @@ from graph.observed import CandidateRevert, FieldChange, Health, PodFacts
 from graph.plan import Step
 from graph.rules.case import MEANT, Answer, Case, Hopeless, Remedy, Unclear
 from graph.rules.explains import explained
-from graph.rules.words import by_weight, differences, name_of, reasons_of, revision_of, sentence, standing, trouble
+from graph.rules.words import (
+    by_weight,
+    differences,
+    last_words,
+    name_of,
+    reasons_of,
+    revision_of,
+    sentence,
+    standing,
+    trouble,
+)
 from graph.signals.messages import Pull, Refusal, classify_pull, classify_refusal, is_own_eviction, is_rejection
 from tools.executors.actions import DeletePod, RollbackWorkload
 
@@ -123,6 +133,7 @@ def _outside(failing: Sequence[Signal], candidate: CandidateRevert, case: Case) 
         cause="outside_the_template",
         sentence=sentence(
             f"{revision_of(case.workload)} {trouble(unexplained[0], case.evidence.pods)}.",
+            last_words(unexplained[0], case.evidence.logs),
             differs if paths else f"It is the same as revision {candidate.to_revision}:",
             "what it depends on has changed.",
         ),

@@ -5,6 +5,9 @@ Where a state is declared, that is what people want and the difference goes.  Wh
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from graph.incident import Reason
 from graph.observed import ObjectCandidate, VersionSource
 from graph.plan import Step
@@ -12,6 +15,8 @@ from graph.rules.bad_revision import MAX_STEPS, removals
 from graph.rules.case import MEANT, Answer, Case, Hopeless, Remedy
 from graph.rules.objects.case import action, described, step_back, way_back
 from graph.rules.words import name_of, reasons_of, sentence, trouble
+
+_PLACE: Final = re.compile(r"nodeSelector|affinity|tolerations|nodeName")
 
 
 class Intent:
@@ -84,6 +89,8 @@ def _undeclared(reason: Reason, case: Case) -> Step | None:
     match reason:
         case Reason.ROLLOUT_PAUSED:
             return Step(action=action("resume_rollout", ref), why="The change that waits is rolled out.")
+        case Reason.SCALED_TO_ZERO if ref.kind == "DaemonSet":
+            return _to_other_nodes(case)
         case Reason.SCALED_TO_ZERO:
             before = replicas_before(_own(case))
             when = "when it was known good" if before is not None else "before it was set to none"
@@ -94,6 +101,16 @@ def _undeclared(reason: Reason, case: Case) -> Step | None:
             return Step(action=scale, why=f"It had {before} replicas {when}.")
         case _:
             return None
+
+
+def _to_other_nodes(case: Case) -> Step | None:
+    """Back to the best revision that chose its nodes otherwise; None when none did."""
+    for candidate in case.usable:
+        if any(_PLACE.match(change.path) for change in candidate.changes):
+            number = candidate.to_revision
+            back = action("rollback_workload", case.workload.ref, kind=case.workload.ref.kind, to_revision=number)
+            return Step(action=back, why=f"Revision {number} chose its nodes otherwise, and had some.")
+    return None
 
 
 def replicas_before(ways: list[ObjectCandidate]) -> int | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from graph.incident import Reason, Signal
 from graph.rules.case import Answer, Case, Hopeless, Unclear
-from graph.rules.words import by_weight, name_of, reasons_of, revision_of, sentence, trouble
+from graph.rules.words import by_weight, last_words, name_of, reasons_of, revision_of, sentence, trouble
 from graph.signals.messages import Pull, Refusal, classify_pull, classify_refusal, find_missing
 
 
@@ -23,7 +23,8 @@ class KnownCauses:
             return None
         first = by_weight(case.present or case.signals)[0]
         who = revision_of(case.workload) if first in case.present else name_of(case.workload.ref)
-        what = sentence(f"{who} {trouble(first, case.evidence.pods)}.", _no_way_back(case))
+        said = last_words(first, case.evidence.logs)
+        what = sentence(f"{who} {trouble(first, case.evidence.pods)}.", said, _no_way_back(case))
         known = _cause(first)
         reasons = reasons_of(case.signals)
         if known is not None:
@@ -37,7 +38,7 @@ def _no_way_back(case: Case) -> str:
     if not case.evidence.candidates:
         return "There is no earlier revision."
     if not case.usable:
-        return "Every earlier revision is known to be bad."
+        return "Every earlier revision is known to be bad, or was gone back to without success."
     if not case.evidence.rollout_is_recent:
         return "No recent rollout explains it."
     return ""

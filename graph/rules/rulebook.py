@@ -33,6 +33,7 @@ from graph.rules.objects.claims import Claims
 from graph.rules.objects.crossplane import Crossplane
 from graph.rules.objects.keda import Keda
 from graph.rules.objects.known import KnownObjects
+from graph.rules.objects.lost_ports import LostPorts
 from graph.rules.objects.nodes import FaultyNodes, Nodes
 from graph.rules.objects.put_back import PutBack
 from graph.rules.security import Tighten
@@ -57,6 +58,7 @@ OBJECT_RULES: Final[tuple[ObjectRule, ...]] = (
     Crossplane(),
     Keda(),
     PutBack(),
+    LostPorts(),
     BornBroken(),
     Claims(),
     Autoscalers(),

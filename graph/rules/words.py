@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from graph.incident import Reason, Signal
-from graph.observed import CandidateRevert, FieldChange, Health, PodFacts, WorkloadFacts
+from graph.observed import CandidateRevert, FieldChange, Health, LogExcerpt, PodFacts, WorkloadFacts
 from graph.signals.messages import find_missing
 from tools.redact import excerpt
 from tools.refs import ObjectRef
@@ -29,6 +29,15 @@ _NESTED: Final = frozenset(
 )
 """Whose messages are the kubelet's and the runtime's, error within error; other messages are the program's own words,
 or a controller's, and have no such order."""
+_LOGGED: Final = frozenset(
+    {Reason.CRASH_LOOP, Reason.INIT_FAILED, Reason.NOT_READY, Reason.LIVENESS_RESTARTS, Reason.JOB_FAILED}
+)
+"""Whose cause the program may have written into its log."""
+_TELLING: Final = re.compile(
+    r"(?i)error|fatal|panic|exception|caused by|refused|denied|forbidden|unauthori[sz]ed|fail|cannot|can't|could not"
+    r"|unable|no such|not found|unreachable|timed? ?out|invalid|missing|unknown"
+)
+"""A line that tells why a program ended, in the words of runtimes and of errno(3); stack frames come after it."""
 _QUOTED: Final = re.compile(r"\\?\"[^\"]{0,1000}\"|'[^']{0,1000}'")
 _RANK: Final = (
     Reason.IMAGE_NAME_INVALID,
@@ -58,6 +67,7 @@ _RANK: Final = (
     Reason.AUTOSCALER_PAUSED,
     Reason.AUTOSCALER_AT_LIMIT,
     Reason.JOB_HUNG,
+    Reason.JOB_STUCK,
     Reason.JOB_FAILED,
     Reason.SCALED_TO_ZERO,
     Reason.ROLLOUT_PAUSED,
@@ -153,6 +163,7 @@ _TROUBLES: Final = {
     Reason.SCALER_FAILING: "cannot read what it scales by",
     Reason.JOB_FAILED: "failed for good",
     Reason.JOB_HUNG: "hangs and keeps later runs from starting",
+    Reason.JOB_STUCK: "has no pod that can start",
     Reason.CRONJOB_SUSPENDED: "is suspended",
     Reason.CLAIM_UNBOUND: "is not bound to a volume",
     Reason.EVICTION_BLOCKED: "allows no eviction at all",
@@ -196,6 +207,21 @@ def differences(changes: Iterable[FieldChange]) -> str:
 def sentence(*parts: str) -> str:
     """Parts joined and cut to what a diagnosis holds."""
     return excerpt(" ".join(p for p in parts if p), SENTENCE)
+
+
+def last_words(signal: Signal, logs: Iterable[LogExcerpt]) -> str:
+    """The last line of the failed container's log that tells a failure, else its last line, as a sentence.
+
+    "" when it left no log, for symptoms that a log does not explain, and where the signal's message says the same.
+    """
+    if signal.reason not in _LOGGED:
+        return ""
+    text = next((log.text for log in logs if log.container == signal.container), "")
+    lines = [line for raw in text.splitlines() if (line := " ".join(raw.split()))]
+    told = next((line for line in reversed(lines) if _TELLING.search(line)), lines[-1] if lines else "")
+    if not told or told in " ".join(signal.message.split()):
+        return ""
+    return f"Its log says: {excerpt(told, _SAID)}."
 
 
 def _image(signal: Signal, pods: Iterable[PodFacts]) -> str:

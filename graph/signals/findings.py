@@ -80,6 +80,7 @@ FAMILIES: Final = {
     Reason.SCALER_FAILING: Family.SCALING,
     Reason.JOB_FAILED: Family.BATCH,
     Reason.JOB_HUNG: Family.BATCH,
+    Reason.JOB_STUCK: Family.BATCH,
     Reason.CRONJOB_SUSPENDED: Family.BATCH,
     Reason.CLAIM_UNBOUND: Family.STORAGE,
     Reason.EVICTION_BLOCKED: Family.DISRUPTION,

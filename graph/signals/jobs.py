@@ -1,4 +1,4 @@
-"""Jobs that failed or hang, and CronJobs that somebody suspended.
+"""Jobs that failed, hang or cannot start, and CronJobs that somebody suspended.
 
 The rule: a Job that failed counts while it is the last word (the newest of its CronJob, or made by nobody's schedule)
 and recent; a Job that runs long counts when it keeps its CronJob from running and several runs were missed by then.
@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from graph.incident import Reason, Signal
-from graph.signals.findings import APPLYING, AT_ONCE, PATIENT, Finding
+from graph.signals.findings import APPLYING, AT_ONCE, LONG, PATIENT, VERY_LONG, Finding
+from graph.signals.jobpods import Hindrance
 from graph.signals.objects import ObjectContext, judge
 from graph.signals.schedules import nth_due
 from tools.cluster.objects import CronJob, Job, condition
@@ -47,10 +48,12 @@ class JobContext(ObjectContext):
     cron_changed_since_good: bool = False
     is_redone: bool = False
     """A repetition of it runs, or has come to a good end."""
+    hindrance: Hindrance | None = None
+    """What keeps all its pods from starting."""
 
 
 def detect_job(job: Job, context: JobContext, now: datetime) -> list[Signal]:
-    """JOB_FAILED and JOB_HUNG."""
+    """JOB_FAILED, JOB_STUCK and JOB_HUNG."""
     return judge(job, context, _of_job(job, context, now), now)
 
 
@@ -59,8 +62,11 @@ def is_plainly_well(job: Job) -> bool:
     failed = condition(job.status.conditions, "Failed")
     if failed is not None and failed.status == "True":
         return False
+    if _was_put_back(job):
+        return False
     owner = job.metadata.controller
-    return not _was_put_back(job) and (job.status.active == 0 or owner is None or owner.kind != CronJob.kind)
+    works = job.status.ready >= job.status.active
+    return job.status.active == 0 or (works and (owner is None or owner.kind != CronJob.kind))
 
 
 def _of_job(job: Job, context: JobContext, now: datetime) -> Iterator[Finding]:
@@ -73,6 +79,9 @@ def _of_job(job: Job, context: JobContext, now: datetime) -> Iterator[Finding]:
         yield Finding(Reason.JOB_FAILED, f"{failed.reason}: {failed.message}", AT_ONCE, since=since)
     elif _was_put_back(job):
         yield Finding(Reason.JOB_FAILED, "it failed, was to be made anew, and was put back suspended", AT_ONCE)
+    elif (hindrance := _hindrance(job, context)) is not None:
+        grace = VERY_LONG if hindrance.is_place else LONG
+        yield Finding(Reason.JOB_STUCK, hindrance.text, grace, since=hindrance.since)
     elif (limit := _patience(job, context)) is not None and job.status.start_time is not None:
         text = f"active since {job.status.start_time:%Y-%m-%d %H:%M:%S}Z, and its CronJob forbids a second one"
         yield Finding(Reason.JOB_HUNG, text, limit, since=job.status.start_time)
@@ -81,6 +90,13 @@ def _of_job(job: Job, context: JobContext, now: datetime) -> Iterator[Finding]:
 def _was_put_back(job: Job) -> bool:
     """Whether an undo of ours made it: its work failed, was not done again, and waits for a person."""
     return job.spec.suspend and job.metadata.annotations.get(MADE_BY, "").startswith(BY_UNDO)
+
+
+def _hindrance(job: Job, context: JobContext) -> Hindrance | None:
+    """What keeps it from starting, where nobody else says it: a CronJob speaks once for all that it makes."""
+    if context.is_others or context.cron_job is not None or job.spec.suspend:
+        return None
+    return context.hindrance
 
 
 def _patience(job: Job, context: JobContext) -> timedelta | None:
@@ -108,16 +124,25 @@ class CronJobContext(ObjectContext):
     """None when it is not declared."""
     good_suspended: bool | None = None
     """As last known good; None when nothing is known."""
+    hindrance: Hindrance | None = None
+    """What keeps all pods of its newest Job from starting."""
 
 
 def detect_cron_job(cron_job: CronJob, context: CronJobContext, now: datetime) -> list[Signal]:
-    """CRONJOB_SUSPENDED."""
-    return judge(cron_job, context, _suspended(cron_job, context), now)
+    """CRONJOB_SUSPENDED, or JOB_STUCK."""
+    return judge(cron_job, context, _of_cron_job(cron_job, context), now)
+
+
+def _of_cron_job(cron_job: CronJob, context: CronJobContext) -> Iterator[Finding]:
+    if cron_job.spec.suspend:
+        yield from _suspended(cron_job, context)
+    elif context.hindrance is not None:
+        # From the first look on: each run has new pods, and would begin to count anew.
+        grace = VERY_LONG if context.hindrance.is_place else LONG
+        yield Finding(Reason.JOB_STUCK, context.hindrance.text, grace)
 
 
 def _suspended(cron_job: CronJob, context: CronJobContext) -> Iterator[Finding]:
-    if not cron_job.spec.suspend:
-        return
     last = cron_job.status.last_schedule_time
     ran = f", last run {last:%Y-%m-%d %H:%M:%S}Z" if last is not None else ""
     if context.declared_suspended is False:

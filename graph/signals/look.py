@@ -129,7 +129,7 @@ def _of_kind(item: KubeObject, contexts: ObjectContexts, now: datetime) -> list[
             return keda.detect_keda(item, contexts.for_keda(item, now), now)
         case Job() if not jobs.is_plainly_well(item):
             return jobs.detect_job(item, contexts.for_job(item, now), now)
-        case CronJob() if item.spec.suspend:
+        case CronJob() if item.spec.suspend or item.status.active:
             return jobs.detect_cron_job(item, contexts.for_cron_job(item, now), now)
         case Application() if not applications.is_plainly_well(item):
             return applications.detect_application(item, contexts.for_application(item, now), now)

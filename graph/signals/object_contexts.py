@@ -23,6 +23,7 @@ from graph.signals.crowding import crowders, is_short_of_room, newcomers
 from graph.signals.deletion import COLLECTED, DeletionContext
 from graph.signals.drift import DriftContext, MissingContext
 from graph.signals.external_contexts import Externals
+from graph.signals.jobpods import Hindrance, hindrance_of
 from graph.signals.jobs import CronJobContext, JobContext
 from graph.signals.keda import KedaContext, Scaled
 from graph.signals.keda_contexts import keda_context, maker_of, scaled_by_keda
@@ -233,8 +234,9 @@ class ObjectContexts:
         suppressed, seen = self._suppressed(job), self.symptoms.of(job.uid, now)
         owner = job.metadata.controller
         redone = any(_does_its_work(self.view.controller(Job.kind, job.namespace, name)) for name in reruns(job.name))
+        hindrance = hindrance_of(self.view.pods_of(job.uid))
         if owner is None:
-            return JobContext(suppressed=suppressed, seen=seen, is_redone=redone)
+            return JobContext(suppressed=suppressed, seen=seen, is_redone=redone, hindrance=hindrance)
         cron = self.view.controller(owner.kind, job.namespace, owner.name)
         if not isinstance(cron, CronJob) or cron.uid != owner.uid:
             return JobContext(suppressed=suppressed, seen=seen, is_others=True)
@@ -256,7 +258,14 @@ class ObjectContexts:
             seen=self.symptoms.of(cron_job.uid, now),
             declared_suspended=_is_set(self.knowledge.declared(cron_job.ref), "suspend"),
             good_suspended=self._was_suspended(cron_job),
+            hindrance=self._hindrance(cron_job),
         )
+
+    def _hindrance(self, cron_job: CronJob) -> Hindrance | None:
+        """Of its newest Job, as long as that is active."""
+        made = self.view.jobs_of(cron_job.uid)
+        newest = next((job for job in made if not any(_came_after(other, job) for other in made)), None)
+        return hindrance_of(self.view.pods_of(newest.uid)) if newest is not None and newest.status.active else None
 
     def _was_suspended(self, cron_job: CronJob) -> bool | None:
         """As last known good, else before the newest change of it that we saw; None when neither is known."""
@@ -312,7 +321,14 @@ class ObjectContexts:
             is_scaled_by_others=scaled_by_keda(workload, self.view) is not None
             or any(_may_mean_zero(hpa) for hpa in self._autoscalers_of(workload)),
             is_declared_paused=_is_set(declared, "paused") is True,
+            changed_since_good=isinstance(workload, DaemonSet) and self._template_changed(workload),
         )
+
+    def _template_changed(self, workload: Workload) -> bool:
+        """Whether it was changed since it was last good, which it only is while it runs; or is not as declared."""
+        if self.knowledge.changed_since_good(workload.ref) is not None:
+            return True
+        return any(p.startswith("/spec/template") for p in self.knowledge.differences_from_declared(workload))
 
     def _others_serve(self, workload: Workload, services: frozenset[str]) -> bool:
         """Whether each of the Services has a ready pod that is not the workload's."""

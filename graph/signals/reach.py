@@ -72,6 +72,9 @@ def _of_pod(pod: Pod, old: KubeObject | None, contexts: ObjectContexts, *, is_go
         yield from _services(pod, before, contexts)
     if is_gone:
         return
+    owner = pod.metadata.controller
+    if owner is not None and owner.kind == Job.kind and (before is None or before.status != pod.status):
+        yield from _job_of(pod.namespace, owner.name, contexts)
     if not pod.spec.node_name and (before is None or before.status.conditions != pod.status.conditions):
         for volume in pod.spec.volumes:
             if volume.persistent_volume_claim is not None:
@@ -79,6 +82,16 @@ def _of_pod(pod: Pod, old: KubeObject | None, contexts: ObjectContexts, *, is_go
                 yield ObjectRef(kind=PersistentVolumeClaim.kind, namespace=pod.namespace, name=claim)
         if is_unschedulable(pod):
             yield from (node.ref for node in contexts.view.nodes() if barriers(node))
+
+
+def _job_of(namespace: str, name: str, contexts: ObjectContexts) -> Iterator[ObjectRef]:
+    """A Job, and the CronJob that made it."""
+    job = contexts.view.controller(Job.kind, namespace, name)
+    if job is not None:
+        yield job.ref
+        owner = job.metadata.controller
+        if owner is not None and owner.kind == CronJob.kind:
+            yield ObjectRef(kind=CronJob.kind, namespace=namespace, name=owner.name)
 
 
 def _services(pod: Pod, before: Pod | None, contexts: ObjectContexts) -> Iterator[ObjectRef]:

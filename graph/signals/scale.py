@@ -1,8 +1,9 @@
-"""A workload that was set to zero replicas, or paused with a change waiting: nothing fails, and nothing works.
+"""A workload that was set to zero replicas, fits no node, or is paused with a change waiting: nothing fails, or works.
 
 The rule: zero and paused are often meant.  Zero is a signal only when the workload had replicas before (known good, or
 seen to change), a Service leads to it and, unless a number is declared, to nothing else that is ready, and no
-declaration says zero; a pause only when the template has no ReplicaSet yet (a rollout paused half way is a canary).
+declaration says zero; a DaemonSet without a node only when it had some until it was changed itself; a pause only when
+the template has no ReplicaSet yet (a rollout paused half way is a canary).
 Neighbours: `workloads` has what fails by itself, `autoscalers` what keeps an autoscaler from working.
 """
 
@@ -35,6 +36,8 @@ class ScaleContext(ObjectContext):
     is_scaled_by_others: bool = False
     """Something that may well mean zero owns the number (an event-driven autoscaler)."""
     is_declared_paused: bool = False
+    changed_since_good: bool = False
+    """It ran when it was last good and was changed since, or its template is not what is declared."""
 
 
 def detect_scale(workload: Workload, context: ScaleContext, now: datetime) -> list[Signal]:
@@ -49,12 +52,14 @@ def is_plainly_well(workload: Workload) -> bool:
             return spec.replicas > 0 and not spec.paused
         case StatefulSet(spec=spec):
             return spec.replicas > 0
-        case DaemonSet():
-            return True
+        case DaemonSet(status=status):
+            return status.desired_number_scheduled > 0
 
 
 def _findings(workload: Workload, context: ScaleContext) -> Iterator[Finding]:
-    if not isinstance(workload, DaemonSet) and workload.spec.replicas == 0:
+    if isinstance(workload, DaemonSet):
+        yield from _nowhere(workload, context)
+    elif workload.spec.replicas == 0:
         yield from _zero(context)
     if isinstance(workload, Deployment):
         yield from _paused(workload, context)
@@ -73,6 +78,15 @@ def _zero(context: ScaleContext) -> Iterator[Finding]:
         return  # a canary that ended, the old half of a switch
     text = f"set to 0 replicas, {source}: {wanted}; Service {', '.join(context.services)} leads to it"
     yield Finding(Reason.SCALED_TO_ZERO, text, APPLYING)
+
+
+def _nowhere(daemon_set: DaemonSet, context: ScaleContext) -> Iterator[Finding]:
+    """Its controller has counted the nodes for the present template, and there are none."""
+    status = daemon_set.status
+    is_counted = status.observed_generation >= daemon_set.metadata.generation
+    if is_counted and status.desired_number_scheduled == 0 and context.changed_since_good:
+        text = "no node is left for its pods since it was changed"
+        yield Finding(Reason.SCALED_TO_ZERO, text, APPLYING)
 
 
 def _paused(deployment: Deployment, context: ScaleContext) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ from graph.plan import (
     Plan,
     Planned,
     Refusal,
+    RefusedPlan,
     Rejected,
     Retry,
     Status,
@@ -146,6 +147,43 @@ CASES = [
         id="the guard refused",
     ),
     pytest.param(
+        state(proposal=PLANNED, verdict=Rejected(refusals=(refused(ReasonCode.OWNED_BY_GITOPS),))),
+        Status.ESCALATED,
+        ReasonCode.OWNED_BY_GITOPS,
+        id="somebody else keeps the object: a person is needed",
+    ),
+    pytest.param(
+        state(proposal=PLANNED, verdict=Rejected(refusals=(refused(ReasonCode.OWNED_BY_AUTOSCALER),))),
+        Status.ESCALATED,
+        ReasonCode.OWNED_BY_AUTOSCALER,
+        id="an autoscaler keeps the field: a person is needed",
+    ),
+    pytest.param(
+        state(
+            proposal=PLANNED,
+            verdict=Accepted(),
+            outcome=Refusal(step=0, refusal=refused(ReasonCode.OWNED_BY_GITOPS), at=NOW),
+        ),
+        Status.ESCALATED,
+        ReasonCode.OWNED_BY_GITOPS,
+        id="somebody took the object over before the write: a person is needed",
+    ),
+    pytest.param(
+        state(proposal=PLANNED, verdict=Rejected(refusals=(refused(ReasonCode.MODE_OFF),))),
+        Status.REFUSED,
+        ReasonCode.MODE_OFF,
+        id="the policy says hands off: nobody is called",
+    ),
+    pytest.param(
+        state(
+            proposal=PLANNED,
+            verdict=Rejected(refusals=(refused(ReasonCode.MODE_OFF), refused(ReasonCode.OWNED_BY_GITOPS))),
+        ),
+        Status.REFUSED,
+        ReasonCode.MODE_OFF,
+        id="hands off outweighs whose it is",
+    ),
+    pytest.param(
         state(proposal=PLANNED, verdict=Accepted(), decision=Declined(by="ann", why="not now", at=NOW)),
         Status.REFUSED,
         ReasonCode.APPROVAL_REFUSED,
@@ -182,3 +220,49 @@ def test_the_structured_answer_survives_json(final: State, status: Status, code:
     result = as_result(final, INCIDENT, resolve(final, INCIDENT, now=NOW))
     assert type(result).model_validate_json(result.model_dump_json()) == result
     assert (result.status, result.resolution.code) == (status, code)
+
+
+def test_what_an_owner_keeps_is_told_with_the_owner_and_the_place_to_change() -> None:
+    kept = Refused(code=ReasonCode.OWNED_BY_GITOPS, reason="Engine boss keeps it as declared.")
+    said = resolve(state(proposal=PLANNED, verdict=Rejected(refusals=(kept,))), INCIDENT, now=NOW).sentence
+    assert "It crashed." in said
+    assert "Engine boss keeps it" in said
+    assert "where it takes that from" in said
+
+
+AWAY = (
+    "Could not read the server's dry run: PATCH /apis/apps/v1/namespaces/shop/deployments/web: 500, Internal error"
+    ' occurred: failed calling webhook "gate.example.com": failed to call webhook: service "gate" not found'
+)
+NO = 'admission webhook "policy.example.com" denied the request: no change on Fridays'
+BARRED = [
+    pytest.param(
+        ReasonCode.INPUT_UNREADABLE, AWAY, ["gate.example.com", "does not answer", 'service "gate"'], id="away"
+    ),
+    pytest.param(
+        ReasonCode.DRY_RUN_REFUSED, NO, ["policy.example.com", "refuses it", "no change on Fridays"], id="says no"
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "reason", "told"), BARRED)
+def test_the_webhook_that_a_remedy_cannot_get_past_is_named_in_place_of_the_rules_advice(
+    code: ReasonCode, reason: str, told: list[str]
+) -> None:
+    refusal = Refused(code=code, reason=reason)
+    final = state(
+        proposal=NoPlan(refusal=Refused(code=ReasonCode.NO_REMEDY, reason="Push the image."), diagnosis=DIAGNOSIS),
+        refusals=[RefusedPlan(actions=("a",), refusals=(refusal,))],
+    )
+    said = resolve(final, INCIDENT, now=NOW).sentence
+    assert said.startswith("A person is needed. It crashed.")
+    assert all(word in said for word in told), said
+    assert "Push the image" not in said
+
+
+def test_another_refusal_leaves_the_rules_advice() -> None:
+    final = state(
+        proposal=NoPlan(refusal=Refused(code=ReasonCode.NO_REMEDY, reason="Push the image."), diagnosis=DIAGNOSIS),
+        refusals=[RefusedPlan(actions=("a",), refusals=(refused(ReasonCode.NO_REVISION),))],
+    )
+    assert "Push the image." in resolve(final, INCIDENT, now=NOW).sentence

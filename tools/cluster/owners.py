@@ -24,6 +24,14 @@ from tools.refs import ObjectRef
 MAX_DEPTH: Final = 8
 """Links followed at most; Kubernetes' own chains have three, operators add a few."""
 
+WORKS: Final = frozenset(
+    {"Pod", "ReplicaSet", "Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "ScaledJob", "Node"}
+)
+"""Kinds that run pods or have them made; a Node those whose manifests lie on it.
+
+Anything can be named as an owner, a ConfigMap too, so that the garbage collector takes both away together.
+"""
+
 
 class ChainEnd(Enum):
     """Why a chain goes no further."""
@@ -57,8 +65,12 @@ class OwnerChain:
 
     @property
     def highest_seen(self) -> Reference:
-        """The last link that exists for us: what can be looked at and acted on."""
-        return self.links[-2] if self.end in (ChainEnd.UNKNOWN_KIND, ChainEnd.MISSING) else self.links[-1]
+        """The last link that exists for us and runs what is below it: what can be looked at and acted on.
+
+        An owner above the topmost workload that runs nothing is left out; in a chain without a workload, none is.
+        """
+        seen = self.links[:-1] if self.end in (ChainEnd.UNKNOWN_KIND, ChainEnd.MISSING) else self.links
+        return next((link for link in reversed(seen) if link.kind in WORKS), seen[-1])
 
     @property
     def is_complete(self) -> bool:

@@ -1,4 +1,4 @@
-"""Jobs that failed or hang, and CronJobs that somebody suspended: all of it waits for a person.
+"""Jobs that failed, hang or cannot start, and CronJobs that somebody suspended: all of it waits for a person.
 
 A Job's work may be done twice by running it again, so what is right is known to its owners alone; the plan is made and
 they say yes or no.
@@ -40,6 +40,8 @@ class Batch:
                     return _failed(case, said_of(signal))
                 case Reason.JOB_HUNG:
                     return _hung(case, said_of(signal))
+                case Reason.JOB_STUCK:
+                    return _stuck(case, said_of(signal))
                 case Reason.CRONJOB_SUSPENDED:
                     return _suspended(case)
                 case _:
@@ -121,6 +123,17 @@ def _hung(case: ObjectCase, said: str) -> Answer | None:
         sentence=sentence(f"{name_of(case.target)} hangs and keeps later runs of its CronJob from starting ({said})."),
         confidence=0.75,
         steps=(Step(action=delete, why="Later runs start once this one is gone; its work so far is lost."),),
+        reasons=reasons_of(case.signals),
+    )
+
+
+def _stuck(case: ObjectCase, said: str) -> Answer:
+    """A Job's template cannot be changed, so whoever made it must make another."""
+    return Hopeless(
+        cause="job_cannot_start",
+        sentence=sentence(f"No pod of {name_of(case.target)} can start ({said})."),
+        advice="Put right what its pods need. A Job keeps the template it was made with: where that is wrong, correct "
+        "whoever makes the Job (its CronJob, a pipeline), delete this one and let it be made again.",
         reasons=reasons_of(case.signals),
     )
 

@@ -10,7 +10,7 @@ from graph.incident import Reason
 from graph.observed import Evidence, FieldChange, ObjectCandidate, Operation, VersionSource
 from graph.plan import NoPlan, Planned
 from graph.rules.rulebook import diagnose
-from tests.graph.rules.samples import NOW, evidence, ref, signal
+from tests.graph.rules.samples import NOW, candidate, evidence, ref, signal
 from tools.refs import ObjectRef, Pin
 
 SETTINGS, OTHER = ref("ConfigMap", "settings"), ref("ConfigMap", "other")
@@ -135,6 +135,26 @@ def test_what_somebody_may_have_meant(
     assert isinstance(answer, Planned), answer
     assert [s.action.action for s in answer.plan.steps] == [action]
     assert bool(answer.plan.approval_reasons) is asks
+
+
+PARKED = signal(Reason.SCALED_TO_ZERO, about=ref("DaemonSet", "web"), container=None, revision=None)
+
+
+@pytest.mark.parametrize(
+    ("path", "actions"),
+    [
+        pytest.param("nodeSelector[gpu]", ["rollback_workload"], id="it chose its nodes otherwise"),
+        pytest.param("containers[app].image", None, id="it chose the same nodes"),
+    ],
+)
+def test_a_daemon_set_that_was_sent_nowhere_waits_for_a_person(path: str, actions: list[str] | None) -> None:
+    answer = diagnose(evidence(PARKED, kind="DaemonSet", candidates=(candidate(3, path),), pods=()), now=NOW)
+    if actions is None:
+        assert isinstance(answer, NoPlan)
+        return
+    assert isinstance(answer, Planned), answer
+    assert [s.action.action for s in answer.plan.steps] == actions
+    assert answer.plan.approval_reasons
 
 
 def test_a_failure_comes_before_what_was_meant() -> None:

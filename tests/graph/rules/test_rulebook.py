@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from graph.incident import Reason
-from graph.observed import ContainerSpec, Evidence, Health
+from graph.observed import ContainerSpec, Evidence, Health, LogExcerpt
 from graph.plan import NoPlan, Plan, Planned, action_digest
 from graph.rules.memory import parse_bytes, show_bytes
 from graph.rules.rulebook import RULES, diagnose
@@ -173,6 +173,12 @@ NO_RULE = ReasonCode.NO_RULE
 ONLY_RESTART = (candidate(3, RESTARTED),)
 SAME_KEY = (candidate(3, RESTARTED, "containers[app].env[OTHER].value"),)
 
+
+def with_log(subject: Evidence, text: str) -> Evidence:
+    log = LogExcerpt(pod=ref("Pod", "web-1"), container="app", previous=True, text=text)
+    return subject.model_copy(update={"logs": (log,)})
+
+
 REFUSALS: dict[str, tuple[Evidence, ReasonCode, str, str]] = {
     "restart with a ConfigMap gone: both revisions need it": (
         evidence(signal(Reason.CONFIG_MISSING, NO_MAP), candidates=ONLY_RESTART),
@@ -265,6 +271,18 @@ REFUSALS: dict[str, tuple[Evidence, ReasonCode, str, str]] = {
         NO_RULE,
         "unknown",
         "No recent rollout",
+    ),
+    "crash whose log names the cause": (
+        with_log(evidence(CRASH, recent=False), "starting\nfatal: db.example:5432: connection refused\n"),
+        NO_RULE,
+        "unknown",
+        "db.example:5432: connection refused",
+    ),
+    "crash after a rollout that cannot be the cause, whose log names it": (
+        with_log(evidence(CRASH, candidates=(candidate(3),)), "starting\nfatal: db.example:5432: connection refused\n"),
+        NO_REMEDY,
+        "outside_the_template",
+        "db.example:5432: connection refused",
     ),
     "settings gone under a revision that was good before": (
         evidence(signal(Reason.CONFIG_MISSING, NO_KEY), recent=False),

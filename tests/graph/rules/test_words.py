@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from graph.incident import Reason
-from graph.rules.words import said_of, telling_end, trouble
-from tests.graph.rules.samples import pod, signal
+from graph.observed import LogExcerpt
+from graph.rules.words import last_words, said_of, telling_end, trouble
+from tests.graph.rules.samples import pod, ref, signal
 
 IMAGE = "registry.example/shop/web:4"
 PULLING = f'failed to pull and unpack image "{IMAGE}": failed to resolve reference "{IMAGE}": failed to do request'
@@ -66,3 +67,26 @@ def test_a_programs_own_last_words_keep_their_order() -> None:
     said = said_of(signal(Reason.CRASH_LOOP, words))
     assert said.startswith("Error with exit code 1: panic: ")
     assert said.endswith("; 3 restarts")
+
+
+REFUSED = "panic: dial tcp db.example:5432: connect: connection refused"
+LAST_WORDS = {
+    "the only line": (Reason.CRASH_LOOP, "", "app", REFUSED, REFUSED),
+    "a failure before its stack": (
+        Reason.CRASH_LOOP, "", "app", f"listening\n{REFUSED}\n\ngoroutine 1 [running]:\nmain.main()\n", REFUSED,
+    ),
+    "no failure told: the last line": (Reason.NOT_READY, "", "app", "listening\nwarming up\n", "warming up"),
+    "long: cut": (Reason.INIT_FAILED, "", "app", "error " + "x" * 500, "error xxx"),
+    "another container's log": (Reason.CRASH_LOOP, "", "side", REFUSED, ""),
+    "the message says it already": (Reason.CRASH_LOOP, f"exit code 2: {REFUSED}", "app", REFUSED, ""),
+    "a symptom that no log explains": (Reason.IMAGE_PULL_FAILED, "", "app", REFUSED, ""),
+    "an empty log": (Reason.CRASH_LOOP, "", "app", " \n", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("reason", "message", "container", "text", "told"), LAST_WORDS.values(), ids=LAST_WORDS)
+def test_last_words(reason: Reason, message: str, container: str, text: str, told: str) -> None:
+    log = LogExcerpt(pod=ref("Pod", "web-1"), container=container, previous=True, text=text)
+    said = last_words(signal(reason, message), [log])
+    assert said.startswith(f"Its log says: {told}") if told else said == ""
+    assert len(said) < 200

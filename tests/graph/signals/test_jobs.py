@@ -11,12 +11,13 @@ from graph.incident import Reason
 from graph.signals.jobs import is_plainly_well
 from graph.signals.schedules import nth_due
 from tests.graph.signals.object_samples import Journal, World, cron_job, job, look, owner, said
-from tests.graph.signals.samples import condition_of, stamp
-from tools.cluster.objects import CronJob, Job
+from tests.graph.signals.samples import condition_of, pod, running, stamp, status, unschedulable, waiting
+from tools.cluster.objects import CronJob, Job, Pod
 from tools.cluster.structs import KubeObject
 from tools.jsontypes import JsonObject
 
 FAILED, HUNG, SUSPENDED = Reason.JOB_FAILED, Reason.JOB_HUNG, Reason.CRONJOB_SUSPENDED
+STUCK = Reason.JOB_STUCK
 TICK = "shop/CronJob/tick"
 LATE = condition_of("Failed", "True", "DeadlineExceeded", "Job was active longer than specified deadline")
 GAVE_UP = condition_of("Failed", "True", "BackoffLimitExceeded", "Job has reached the specified backoff limit")
@@ -36,6 +37,14 @@ class Expect:
 
 def hangs(*, deadline: int | None = None, suspend: bool = False) -> Job:
     return job(cron="tick", active=1, deadline=deadline, suspend=suspend)
+
+
+OWNED = owner("Job", "tick-1", api="batch/v1")
+PULL = waiting("ImagePullBackOff", "not found")
+
+
+def stuck(state: JsonObject, *, restarts: int = 0) -> Pod:
+    return pod(status(state, restarts=restarts), owner=OWNED, phase="Pending")
 
 
 CASES = {
@@ -79,6 +88,25 @@ CASES = {
     "runs, and its CronJob is suspended": Expect(hangs(), (cron_job("tick-1", suspend=True),), now=900),
     "suspended itself": Expect(hangs(suspend=True), (cron_job("tick-1"),), now=900),
     "runs, nobody's schedule waits": Expect(job(active=1), now=9000),
+    "its image cannot be pulled": Expect(job(active=1), (stuck(PULL),), signal=(STUCK, 60)),
+    "its image cannot be pulled, for a minute": Expect(job(active=1), (stuck(PULL),), signal=(STUCK, None), now=60),
+    "cannot start, and its CronJob says so": Expect(
+        hangs(), (cron_job("tick-1", policy="Replace"), stuck(PULL)), now=900
+    ),
+    "no node fits": Expect(
+        job(active=1),
+        (pod(owner=OWNED, phase="Pending", node="", conditions=unschedulable("no room")),),
+        signal=(STUCK, 600),
+    ),
+    "one pod cannot start and another works": Expect(
+        job(active=2), (stuck(PULL), pod(status(running(), ready=True), owner=OWNED, name="p2", uid="uid-p2"))
+    ),
+    "it ran and cannot be pulled again": Expect(job(active=1), (stuck(PULL, restarts=1),), now=900),
+    "its pod is being set up": Expect(job(active=1), (stuck(waiting("ContainerCreating")),), now=900),
+    "cannot start, and is suspended": Expect(job(active=1, suspend=True), (stuck(PULL),), now=900),
+    "cannot start, and something else looks after it": Expect(
+        job(active=1, of=owner("Workflow", "w", api="example.com/v1")), (stuck(PULL),), now=900
+    ),
     "runs, and the schedule does not parse": Expect(hangs(), (cron_job("tick-1", schedule="often"),), now=9000),
 }
 
@@ -117,6 +145,28 @@ SUSPENDS = {
     ),
     "runs": Rest(cron_job(), Journal(good={TICK: spec(suspend=False)})),
 }
+
+
+NEWER = job(name="tick-2", cron="tick", active=1, started=60)
+STARTS = {
+    "its Job cannot start": (cron_job("tick-1"), (hangs(), stuck(PULL)), 60),
+    "no node fits": (
+        cron_job("tick-1"),
+        (hangs(), pod(owner=OWNED, phase="Pending", node="", conditions=unschedulable("no room"))),
+        600,
+    ),
+    "its Job cannot start, and a newer one has no pod yet": (cron_job("tick-2"), (hangs(), stuck(PULL), NEWER), None),
+    "its Job cannot start, and it is suspended": (cron_job("tick-1", suspend=True), (hangs(), stuck(PULL)), None),
+    "its Job works": (cron_job("tick-1"), (hangs(), pod(status(running(), ready=True), owner=OWNED)), None),
+    "no Job is there": (cron_job("tick-1"), (), None),
+}
+
+
+@pytest.mark.parametrize("case", STARTS.values(), ids=STARTS)
+def test_cron_job_whose_jobs_cannot_start(case: tuple[CronJob, tuple[KubeObject, ...], float | None]) -> None:
+    item, others, due = case
+    found = look(item, World(item, *others))
+    assert said(found) == ([] if due is None else [(STUCK, due)])
 
 
 @pytest.mark.parametrize("case", SUSPENDS.values(), ids=SUSPENDS)

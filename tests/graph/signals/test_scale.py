@@ -9,13 +9,17 @@ import pytest
 from graph.incident import Reason
 from graph.signals.scale import is_plainly_well
 from tests.graph.signals.object_samples import Journal, World, deployed, hpa, look, said, service, stateful, web_pod
-from tests.graph.signals.samples import daemon_set
+from tests.graph.signals.samples import T0, daemon_set
 from tools.cluster.objects import Deployment, Workload
 from tools.cluster.structs import KubeObject
+from tools.jsontypes import JsonObject
 
 ZERO, PAUSED = Reason.SCALED_TO_ZERO, Reason.ROLLOUT_PAUSED
 WEB = "shop/Deployment/web"
 GOOD = Journal(good={WEB: {"spec": {"replicas": 2}}})
+AGENT = "shop/DaemonSet/agent"
+RAN: dict[str, JsonObject] = {AGENT: {"spec": {"template": {}}}}
+NOWHERE = daemon_set(desired=0, currentNumberScheduled=0)
 NONE = deployed(replicas=0)
 BESIDE = web_pod("blue-1", of="blue", conditions={"Ready": {"status": "True"}})
 UNREADY = web_pod("blue-1", of="blue", conditions={"Ready": {"status": "False"}})
@@ -89,7 +93,20 @@ CASES = {
     "paused, and a pause is declared": Expect(paused(), journal=declared(paused=True)),
     "paused from its birth": Expect(paused(running=0)),
     "paused at zero": Expect(deployed(replicas=0, paused=True)),
-    "DaemonSet": Expect(daemon_set(desired=0, currentNumberScheduled=0)),
+    "DaemonSet without a node, and nothing is known": Expect(NOWHERE),
+    "DaemonSet without a node, as it was when it ran: the nodes changed": Expect(NOWHERE, journal=Journal(good=RAN)),
+    "DaemonSet without a node since it was changed": Expect(
+        NOWHERE, journal=Journal(good=RAN, changed={AGENT: T0}), signals=((ZERO, 5),)
+    ),
+    "DaemonSet without a node, and another template is declared": Expect(
+        NOWHERE,
+        journal=Journal(differs={AGENT: ("/spec/template/spec/nodeSelector",)}),
+        signals=((ZERO, 5), (Reason.DRIFTED, 5)),
+    ),
+    "DaemonSet that was changed, and its controller has not counted yet": Expect(
+        daemon_set(desired=0, generation=4, observedGeneration=3), journal=Journal(changed={AGENT: T0})
+    ),
+    "DaemonSet that was changed, and has nodes": Expect(daemon_set(), journal=Journal(changed={AGENT: T0})),
 }
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from tools.cluster.documents import ConfigMap, Service
 from tools.cluster.objects import CronJob, Deployment, Job, Node, ObjectMeta, OwnerReference, Pod, ReplicaSet
 from tools.cluster.owners import MAX_DEPTH, ChainEnd, OwnerChain, root_owner, root_owner_live
 from tools.cluster.structs import KubeObject, Reference
@@ -98,6 +99,48 @@ async def test_chain(name: str) -> None:
 def test_highest_seen_leaves_out_what_nobody_showed_us() -> None:
     assert root_owner(POD_OF_RS, World()).highest_seen.name == "p"
     assert root_owner(POD_OF_RS, World(RS, Deployment(meta("d")))).highest_seen.name == "d"
+
+
+HIGHEST: dict[str, tuple[KubeObject, World, str]] = {
+    "an owner that runs nothing is no workload's root": (
+        POD_OF_RS,
+        World(RS, Deployment(meta("d", owner("ConfigMap", "boss", "v1"))), ConfigMap(meta("boss"))),
+        "Deployment d",
+    ),
+    "nor are several of them": (
+        POD_OF_RS,
+        World(
+            RS,
+            Deployment(meta("d", owner("ConfigMap", "boss", "v1"))),
+            ConfigMap(meta("boss", owner("Service", "top", "v1"))),
+            Service(meta("top")),
+        ),
+        "Deployment d",
+    ),
+    "a workload above it is": (
+        Job(meta("j", owner("ConfigMap", "boss", "v1"))),
+        World(
+            ConfigMap(meta("boss", owner("CronJob", "c", BATCH))),
+            CronJob(meta("c")),
+        ),
+        "CronJob c",
+    ),
+    "a Node is the root of what its own manifests run": (
+        Pod(meta("p", owner("Node", "n", "v1"))), World(Node(meta("n", namespace=""))), "Node n",
+    ),
+    "without a workload the topmost owner is the root": (
+        Service(meta("a", owner("ConfigMap", "boss", "v1"))),
+        World(ConfigMap(meta("boss"))),
+        "ConfigMap boss",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HIGHEST)
+def test_highest_seen_is_the_topmost_workload(name: str) -> None:
+    start, world, highest = HIGHEST[name]
+    top = root_owner(start, world).highest_seen
+    assert f"{top.kind} {top.name}" == highest
 
 
 def test_depth_is_bounded() -> None:

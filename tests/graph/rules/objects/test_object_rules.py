@@ -146,6 +146,16 @@ def plan_of(evidence: Evidence, tried: frozenset[str] = frozenset()) -> Plan:
             ["rollback_workload"],
             id="a-request-that-an-autoscaler-counts-by",
         ),
+        pytest.param(
+            about(SERVICE, Reason.SERVICE_PORT_MISSING, aim=aim("containers[app].ports")),
+            ["rollback_workload"],
+            id="a-port-that-its-workload-gave-up",
+        ),
+        pytest.param(
+            about(SERVICE, Reason.SERVICE_PORT_MISSING, way(SERVICE), aim=aim("containers[app].ports")),
+            ["revert_fields"],
+            id="a-service-that-changed-itself-goes-back-itself",
+        ),
         pytest.param(about(JOB, Reason.JOB_HUNG), ["delete_job"], id="a-hung-job"),
         pytest.param(about(CRON, Reason.CRONJOB_SUSPENDED), ["resume_cronjob"], id="a-suspended-cronjob"),
         pytest.param(
@@ -208,11 +218,19 @@ def test_the_plan(evidence: Evidence, actions: list[str]) -> None:
             ReasonCode.NO_REMEDY,
             id="another-container-has-the-request",
         ),
+        pytest.param(
+            about(SERVICE, Reason.SERVICE_PORT_MISSING, aim=AimFacts(ref=ref("Deployment", "web"), candidates=())),
+            ReasonCode.NO_RULE,
+            id="no-revision-of-its-workload-has-the-port",
+        ),
         pytest.param(about(POLICY, Reason.TRAFFIC_CUT), ReasonCode.NO_REMEDY, id="a-policy-that-may-be-meant"),
         pytest.param(
             about(NODE, Reason.NODE_CLOSED, lines=("taint node.kubernetes.io/not-ready=:NoSchedule",)),
             ReasonCode.NO_RULE,
             id="a-taint-of-the-cluster-itself",
+        ),
+        pytest.param(
+            about(JOB, Reason.JOB_STUCK, message="ImagePullBackOff"), ReasonCode.NO_REMEDY, id="a-job-that-cannot-start"
         ),
         pytest.param(about(JOB, Reason.JOB_FAILED, message="BackoffLimitExceeded"), ReasonCode.NO_REMEDY, id="a-job"),
         pytest.param(
