@@ -201,7 +201,8 @@ def alone_in(folder: Path) -> Generator[None]:
 def telling(output: Sequence[str], code: int) -> tuple[str, ...]:
     """The lines worth keeping: the figures, or the end of what went wrong."""
     said = [line for line in output if TELLING.search(line)][-KEPT:]
-    return tuple(said if code == 0 else [*said, *output[-KEPT:]])
+    last = [line for line in output[-KEPT:] if not line.startswith("results: ")]  # a path of this machine
+    return tuple(said if code == 0 else [*said, *last])
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -220,7 +220,13 @@ def test_every_row_of_the_table_is_walked() -> None:
 @contextlib.asynccontextmanager
 async def standing(folder: Path, case: Case, clock: SteppedClock | None) -> AsyncGenerator[Running]:
     settings = Settings.model_validate(
-        {"token": TOKEN, "state_dir": folder, "drain_seconds": 1, "requests_burst": case.burst}
+        {
+            "token": TOKEN,
+            "state_dir": folder,
+            "drain_seconds": 1,
+            "requests_burst": case.burst,
+            "requests_per_minute": case.burst,
+        }
     )
     async with serve(folder, settings=settings, ends=list(case.ends), policy=case.policy, clock=clock) as running:
         yield running
