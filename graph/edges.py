@@ -60,6 +60,7 @@ FINAL_REFUSALS = frozenset(
         ReasonCode.TARGET_PROTECTED,
         ReasonCode.OWNED_BY_GITOPS,
         ReasonCode.COOLDOWN,
+        ReasonCode.QUARANTINED,
         ReasonCode.RATE_LIMITED,
         ReasonCode.LOCKED,
         ReasonCode.LEDGER_UNAVAILABLE,

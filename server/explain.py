@@ -18,6 +18,7 @@ from tools import registry
 from tools.cluster.objects import Workload
 from tools.cluster.owners import find_root
 from tools.errors import NotFound, ToolError
+from tools.guard.checks.quarantine import ends_at
 from tools.guard.policy import MODE_ANNOTATION, Mode, mode_from_annotation, strictest
 from tools.refs import ObjectRef
 
@@ -111,6 +112,8 @@ async def _by_ledger(ref: ObjectRef, uid: str, ports: Ports, now: datetime) -> l
                 f"Cooldown: the last plan (incident {last.incident_id}) began at {last.started_at:%H:%M:%S} UTC; "
                 f"the next incident may act after {free:%H:%M:%S} UTC."
             )
+    if (quarantine := await _quarantine(ref, uid, ports, now)) is not None:
+        found.append(quarantine)
     if paused is not None:
         found.append(f"Acting is paused by an operator until {paused:%Y-%m-%d %H:%M:%S} UTC.")
     found += [f"We cannot see {source}." for source in (*ports.mirror.unavailable(), *ports.mirror.blind_spots())]
@@ -118,6 +121,22 @@ async def _by_ledger(ref: ObjectRef, uid: str, ports: Ports, now: datetime) -> l
     if desired is not None:
         found += [f"The declared state is not whole: {problem}" for problem in desired.problems[:5]]
     return found
+
+
+async def _quarantine(ref: ObjectRef, uid: str, ports: Ports, now: datetime) -> str | None:
+    """That it is left to people, and until when; None when it is not."""
+    rule = ports.policy.limits.quarantine
+    since = now - timedelta(seconds=rule.within_seconds + rule.lasts_seconds)
+    try:
+        until = ends_at(await ports.ledger.plans_of(uid, since=since), rule)
+    except ToolError:
+        return None  # said already: the ledger does not answer
+    if until is None or until <= now:
+        return None
+    return (
+        f"Quarantine: {ref} broke {rule.incidents} times within {rule.within_seconds // 60} minutes although it was"
+        f" acted on each time; it is left to people until {until:%Y-%m-%d %H:%M:%S} UTC."
+    )
 
 
 def _sentence(ref: ObjectRef, signals: list[Signal], open_ids: list[str]) -> str:

@@ -55,8 +55,10 @@ class Memory:
         still_seen: Iterable[Signal] = (),
         now: datetime,
         retry_after: timedelta | None = None,
+        left_alone: timedelta | None = None,
     ) -> None:
-        """An incident of this owner ended; `retry_after` is when what refused its plan may say yes.
+        """An incident of this owner ended; `retry_after` is when what refused its plan may say yes, `left_alone` for
+        how long exactly the same symptoms are not told again.
 
         A healed one forgives what it was opened for; what is seen all the same rests for a moment, so that two opinions
         on when something is over cannot chase each other.
@@ -67,7 +69,8 @@ class Memory:
         rests = self._rests.setdefault(owner_uid, {})
         for symptom in {symptom_of(s) for s in (*opened_for, *still_seen)}:
             times = rests[symptom].times + 1 if symptom in rests and status in RESTING else 1
-            rests[symptom] = Rest(now + self._pause(status, times, retry_after), status, times)
+            pause = self._pause(status, times, retry_after) if left_alone is None else left_alone
+            rests[symptom] = Rest(now + pause, status, times)
         if not rests:
             del self._rests[owner_uid]
 

@@ -40,6 +40,7 @@ from tools.cluster.structs import KubeObject
 from tools.cluster.subscription import AnyDelta
 from tools.errors import ToolError
 from tools.guard.policy import MODE_ANNOTATION, Mode, mode_from_annotation, strictest
+from tools.guard.verdict import ReasonCode
 from tools.jsontypes import dig, digest
 from tools.ledger.records import InboxEntry, IncidentRecord
 from tools.refs import ObjectRef, absent_uid
@@ -395,6 +396,7 @@ class Watcher:
             still_seen=still_seen,
             now=now,
             retry_after=_retry_after(record),
+            left_alone=_retry_after(record) if _is_quarantined(record) else None,
         )
         for ref in (target, *incident.affected, *self._kept.pop(record.target_uid, ())):
             self._timers.at(ref, now)
@@ -409,6 +411,11 @@ class Watcher:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _is_quarantined(record: IncidentRecord) -> bool:
+    """Whether it ended because its object breaks again and again: a person was called, once is enough."""
+    return dig(record.result, "resolution", "code") == ReasonCode.QUARANTINED.value if record.result else False
 
 
 def _retry_after(record: IncidentRecord) -> timedelta | None:

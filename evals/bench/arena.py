@@ -36,6 +36,7 @@ version: 1
 namespaces: {"team-*": auto}
 limits:
   cooldown_seconds: 0
+  quarantine: {lasts_seconds: 0}
   plans:
     owner: {count: 100000, seconds: 60}
     namespace: {count: 100000, seconds: 60}

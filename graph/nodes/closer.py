@@ -250,6 +250,8 @@ def _from_decision(state: State, incident: Incident, now: datetime) -> Resolutio
         case Rejected(refusals=refusals) if all(r.code in OWNED for r in refusals):
             sentence = f"{plan.diagnosis.sentence} The plan ({steps}) was refused: {_at_the_owner(refusals)}"
             return _escalated(f"A person is needed. {sentence}", refusals[0].code, now)
+        case Rejected(refusals=refusals) if any(r.code is ReasonCode.QUARANTINED for r in refusals):
+            return _quarantined(plan.diagnosis.sentence, refusals, now)
         case Rejected(refusals=refusals):
             reasons = " ".join(f"[{r.code}] {r.reason}" for r in refusals)
             return Resolution(
@@ -293,6 +295,13 @@ def _from_finding(state: State, incident: Incident, now: datetime) -> Resolution
     if state.get("finding") == "clear":
         return Resolution(status=Status.CLEARED, sentence=f"Nothing is wrong with {who} (any more).", closed_at=now)
     return _escalated(f"{who} could not be read well enough to decide anything.", "STALE_VIEW", now)
+
+
+def _quarantined(cause: str, refusals: Sequence[Refused], now: datetime) -> Resolution:
+    """A person is called, once: it is said how long the same trouble is not told again."""
+    refusal = next(r for r in refusals if r.code is ReasonCode.QUARANTINED)
+    called = _escalated(f"A person is needed. {refusal.reason} Cause, as it was found: {cause}", refusal.code, now)
+    return called.model_copy(update={"retry_after_seconds": refusal.retry_after_seconds})
 
 
 def _escalated(sentence: str, code: str, now: datetime) -> Resolution:

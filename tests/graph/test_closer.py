@@ -147,6 +147,15 @@ CASES = [
         id="the guard refused",
     ),
     pytest.param(
+        state(
+            proposal=PLANNED,
+            verdict=Rejected(refusals=(refused(ReasonCode.COOLDOWN), refused(ReasonCode.QUARANTINED))),
+        ),
+        Status.ESCALATED,
+        ReasonCode.QUARANTINED,
+        id="it breaks again and again: a person is needed",
+    ),
+    pytest.param(
         state(proposal=PLANNED, verdict=Rejected(refusals=(refused(ReasonCode.OWNED_BY_GITOPS),))),
         Status.ESCALATED,
         ReasonCode.OWNED_BY_GITOPS,

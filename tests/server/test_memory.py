@@ -36,3 +36,11 @@ def test_how_long_it_rests(why: str, status: Status, retry_after: float | None, 
     rest = memory.resting("u", SICK, NOW, may_act=True)
     assert rest is not None
     assert rest.until - NOW == timedelta(seconds=seconds)
+
+
+def test_what_is_quarantined_is_told_once_and_another_trouble_is_told_all_the_same() -> None:
+    memory = Memory(timedelta(minutes=10))
+    memory.ended("u", Status.ESCALATED, opened_for=[SICK], now=NOW, left_alone=timedelta(hours=2))
+    assert memory.resting("u", SICK, NOW + timedelta(minutes=119), may_act=True) is not None
+    assert memory.resting("u", SICK, NOW + timedelta(hours=2), may_act=True) is None
+    assert memory.resting("u", signal(Reason.IMAGE_PULL_FAILED), NOW, may_act=True) is None

@@ -7,10 +7,10 @@ not of the promised shape; nothing is raised and nothing is guessed.  It never w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeAlias, TypeGuard, TypeVar
+from typing import Any, Final, TypeAlias, TypeGuard, TypeVar, cast
 
 from tools.cluster.client import AccessQuestion
 from tools.cluster.resources import HPA, KNOWN, NAMESPACE, SCALED_OBJECT, VPA, Resource
@@ -101,13 +101,16 @@ class Observer:
         return await attempt(read, accept, str(target))
 
     async def books(self, world: World) -> World:
-        """The same world with what the ledger says: pause, history, last plan, counts."""
+        """The same world with what the ledger says: pause, history, last plans, counts."""
         order, now, ledger = world.order, world.now, self._ledger
         where = order.action.target.namespace or ""
-        paused, history, last, counts = await asyncio.gather(
+        rule = world.policy.limits.quarantine
+        back = now - timedelta(seconds=rule.within_seconds + rule.lasts_seconds)
+        paused, history, last, lately, counts = await asyncio.gather(
             attempt(ledger.paused_until(where, now), _moment, "the pause"),
             attempt(ledger.actions_of(order.incident_id), _records, "the incident"),
             attempt(ledger.last_plan(order.owner_uid), _plan, "the last plan"),
+            attempt(ledger.plans_of(order.owner_uid, since=back), _plans, "the last plans"),
             self.counts(world),
         )
         return replace(
@@ -115,6 +118,7 @@ class Observer:
             paused_until=_present(paused),
             history=_present(history),
             last_plan=_present(last),
+            owner_plans=_present(lately),
             counts=counts,
         )
 
@@ -294,6 +298,15 @@ def _plan(answer: object) -> PlanStart | None:
     if answer is not None and not isinstance(answer, PlanStart):
         raise _Garbage
     return answer
+
+
+def _plans(answer: object) -> tuple[PlanStart, ...]:
+    if not isinstance(answer, list | tuple):
+        raise _Garbage
+    plans = tuple(plan for plan in cast("Sequence[object]", answer) if isinstance(plan, PlanStart))
+    if len(plans) != len(cast("Sequence[object]", answer)):
+        raise _Garbage
+    return plans
 
 
 def _count(answer: object) -> int:

@@ -18,6 +18,7 @@
     limits:
       cooldown_seconds: 300
       plans: {namespace: {count: 2, seconds: 60}}
+      quarantine: {incidents: 3, within_seconds: 1800, lasts_seconds: 7200}
 
 The rules: no file means observe everywhere; a key that is not known, a key given twice or a value out of range is an
 error that names its line; what is always protected cannot be opened by any file.  What is in no namespace waits for a
@@ -104,6 +105,16 @@ class PlanBudgets(_Part):
     cluster: Window = Window(count=6, seconds=60)
 
 
+class Quarantine(_Part):
+    """When an owner that breaks again and again is left to people, and for how long."""
+
+    incidents: int = Field(default=3, ge=1, le=1000)
+    """How many incidents in which something was done bring it about."""
+    within_seconds: int = Field(default=1800, ge=1, le=86_400)
+    lasts_seconds: int = Field(default=7200, ge=0, le=604_800)
+    """From the last of them; 0 switches it off."""
+
+
 class Limits(_Part):
     """Bounds that hold in every mode."""
 
@@ -119,6 +130,7 @@ class Limits(_Part):
     autoscaler_factor: int = Field(default=2, ge=1, le=10)
     """How many times the present bound `set_hpa_bounds` may set."""
     plans: PlanBudgets = PlanBudgets()
+    quarantine: Quarantine = Quarantine()
 
 
 class NamespaceRule(_Part):

@@ -65,6 +65,10 @@ class LedgerPort(Protocol):
         """The newest plan about this owner."""
         ...
 
+    async def plans_of(self, owner_uid: str, *, since: datetime) -> list[PlanStart]:
+        """The plans about this owner since then, oldest first."""
+        ...
+
     async def acquire(self, key: str, holder: str, ttl: timedelta, now: datetime) -> bool:
         """Take or renew a lock; False when another holder has it."""
         ...

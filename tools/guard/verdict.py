@@ -85,6 +85,8 @@ class ReasonCode(StrEnum):
     """A disruption budget does not allow the eviction now."""
     COOLDOWN = "COOLDOWN"
     """The object was acted on too recently."""
+    QUARANTINED = "QUARANTINED"
+    """The object broke again and again although we acted on it; it is left to people for a while."""
     REPEAT = "REPEAT"
     """The same action failed on the same object before, in this incident."""
     RATE_LIMITED = "RATE_LIMITED"

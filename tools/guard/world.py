@@ -80,6 +80,8 @@ class World:
     history: tuple[ActionRecord, ...] | Unreadable = NOT_READ
     """Everything done in this incident so far."""
     last_plan: PlanStart | Unreadable | None = NOT_READ
+    owner_plans: tuple[PlanStart, ...] | Unreadable = NOT_READ
+    """Plans about the owner for as long back as they may count for its quarantine."""
     counts: Counts | Unreadable = NOT_READ
     holds_lock: bool | Unreadable = NOT_READ
     """Always true while only assessing: that takes no lock."""

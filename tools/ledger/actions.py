@@ -153,6 +153,13 @@ def last_plan(tx: Connection, owner_uid: str) -> PlanStart | None:
     return None if found is None else _plan(found)
 
 
+def plans_of(tx: Connection, owner_uid: str, since: datetime) -> list[PlanStart]:
+    """See `Ledger.plans_of`."""
+    query = select(*_PLAN_FIELDS).where(PLANS.c.owner_uid == owner_uid, PLANS.c.started_at >= utc(since))
+    rows = tx.execute(query.order_by(PLANS.c.started_at, PLANS.c.seq)).mappings()
+    return [_plan(row) for row in rows]
+
+
 def _move(tx: Connection, found: ActionRecord, state: ActionState, **changes: datetime | str | None) -> None:
     if state not in _MAY_FOLLOW[found.state]:
         raise Contradiction(f"action {found.intent.action_id} is {found.state.value}: it cannot become {state.value}")

@@ -219,6 +219,10 @@ class Ledger:
         """The newest plan on an owner, or None."""
         return await self._store.read(actions.last_plan, owner_uid)
 
+    async def plans_of(self, owner_uid: str, *, since: datetime) -> list[PlanStart]:
+        """The plans on an owner that were started at or after `since`, oldest first."""
+        return await self._store.read(actions.plans_of, owner_uid, since)
+
     # Locks
 
     async def acquire(self, key: str, holder: str, ttl: timedelta, now: datetime) -> bool:

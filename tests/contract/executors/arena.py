@@ -77,6 +77,7 @@ FREE = Policy.model_validate(
         "namespaces": {"*": {"mode": "auto", "trusted_edits": EDITS}},
         "limits": {
             "cooldown_seconds": 0,
+            "quarantine": {"lasts_seconds": 0},
             "plans": {k: {"count": 9999, "seconds": 1} for k in ("owner", "namespace", "cluster")},
         },
     }

@@ -227,6 +227,7 @@ async def good_world(name: str = "scale_workload", *, policy: Policy = AUTO, **c
         paused_until=None,
         history=(),
         last_plan=None,
+        owner_plans=(),
         counts=Counts(0, 0, 0),
         holds_lock=True,
     )

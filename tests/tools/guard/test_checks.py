@@ -40,6 +40,7 @@ from tools.guard.checks import (
     permission,
     precondition,
     protected,
+    quarantine,
     repeat,
     rollout,
     scope,
@@ -503,6 +504,49 @@ async def test_cooldown(why: str, last: PlanStart | None, code: ReasonCode | Non
 ASKING = Policy.model_validate({"default": "approve"})
 
 
+def acted(*minutes_ago: float, own: bool = False) -> tuple[PlanStart, ...]:
+    """One incident each, oldest first; the last one is this incident's with `own`."""
+    plans = [
+        started(minutes * 60, f"inc-{n + 2}").model_copy(update={"plan_id": PlanId(f"plan-{n}")})
+        for n, minutes in enumerate(minutes_ago)
+    ]
+    if own:
+        plans[-1] = plans[-1].model_copy(update={"incident_id": IncidentId("inc-1")})
+    return tuple(plans)
+
+
+QUARANTINES: dict[str, tuple[tuple[PlanStart, ...], ReasonCode | None]] = {
+    "never acted on": ((), None),
+    "twice in half an hour": (acted(20, 1), None),
+    "three times in half an hour": (acted(30, 20, 1), R.QUARANTINED),
+    "three times in a little more": (acted(31.1, 20, 1), None),
+    "three times, two hours ago": (acted(140, 130, 121), None),
+    "three times, a little less than two hours ago": (acted(140, 130, 119), R.QUARANTINED),
+    "three times long ago and once now": (acted(145, 140, 119, 1), R.QUARANTINED),
+    "three plans of one incident": (tuple(p.model_copy(update={"incident_id": "inc-2"}) for p in acted(9, 5, 1)), None),
+    "the third is this incident": (acted(20, 10, 1, own=True), None),
+}
+
+
+@pytest.mark.parametrize("case", QUARANTINES.values(), ids=QUARANTINES)
+async def test_quarantine(case: tuple[tuple[PlanStart, ...], ReasonCode | None]) -> None:
+    plans, code = case
+    assert answer(quarantine.check, replace(await good_world(), owner_plans=plans)) == code
+
+
+async def test_a_quarantine_ends_on_time_and_can_be_switched_off() -> None:
+    refused = quarantine.check(replace(await good_world(), owner_plans=acted(20, 10, 1)))
+    assert refused is not None
+    assert refused.retry_after_seconds == pytest.approx(119 * 60)
+    off = Policy.model_validate({"default": "auto", "limits": {"quarantine": {"lasts_seconds": 0}}})
+    assert answer(quarantine.check, replace(await good_world(policy=off), owner_plans=acted(20, 10, 1))) is None
+
+
+async def test_a_quarantine_does_not_stop_what_a_person_agreed_to() -> None:
+    world = await good_world(policy=AUTO, approved=True)
+    assert answer(quarantine.check, replace(world, owner_plans=acted(20, 10, 1))) is None
+
+
 @pytest.mark.parametrize(
     ("why", "policy", "changes"),
     [
@@ -652,6 +696,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "autoscaler": ("autoscalers",),
     "gitops": ("situation",),
     "cooldown": ("last_plan",),
+    "quarantine": ("owner_plans",),
     "repeat": ("history",),
     "budget": ("history", "counts"),
     "lock": ("holds_lock",),

@@ -75,6 +75,7 @@ def world(tool: str, document: JsonObject, *, kind: str = BUCKET, where: str | N
         paused_until=None,
         history=(),
         last_plan=None,
+        owner_plans=(),
         counts=Counts(0, 0, 0),
         holds_lock=True,
     )

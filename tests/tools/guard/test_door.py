@@ -433,7 +433,7 @@ async def test_a_crash_between_call_and_outcome_is_found_to_have_happened(at: Se
 
 # broken inputs: deny, raise, garbage
 
-LEDGER_READS = ("acquire", "action", "paused_until", "actions_of", "last_plan", "plans_since")
+LEDGER_READS = ("acquire", "action", "paused_until", "actions_of", "last_plan", "plans_of", "plans_since")
 LEDGER_WRITES = ("start_plan", "intend", "record")
 GARBAGE: tuple[object, ...] = ("yes", 1, [1])
 

@@ -308,6 +308,9 @@ class TestBudgets:
         assert newest is not None
         assert newest.plan_id == "a"
         assert await ledger.last_plan("nobody") is None
+        assert [p.plan_id for p in await ledger.plans_of("uid-web", since=NOW)] == ["b", "a"]
+        assert [p.plan_id for p in await ledger.plans_of("uid-web", since=NOW + MINUTE)] == ["a"]
+        assert await ledger.plans_of("nobody", since=NOW) == []
 
 
 class TestLocks:

@@ -13,9 +13,9 @@ from tools.ledger.ledger import Ledger
 
 READS = {
     "open", "close", "waiting", "incident", "incidents", "open_for", "recent", "document", "action", "actions_of",
-    "actions_on", "unfinished", "failed_attempts", "latest_verdicts", "plans_since", "last_plan", "holder_of", "audit",
-    "verify_audit", "audit_head", "approval", "good_revisions", "paused_until", "pauses", "object_versions",
-    "object_version", "versions_in", "newest_versions", "surroundings",
+    "actions_on", "unfinished", "failed_attempts", "latest_verdicts", "plans_since", "last_plan", "plans_of",
+    "holder_of", "audit", "verify_audit", "audit_head", "approval", "good_revisions", "paused_until", "pauses",
+    "object_versions", "object_version", "versions_in", "newest_versions", "surroundings",
 }  # fmt: skip
 
 
