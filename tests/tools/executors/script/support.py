@@ -91,18 +91,27 @@ class Shelf:
         return Subject(target, IncidentId(self.incident), ActionId("act-1"))
 
     def survivors(self) -> list[str]:
-        """Processes of this shelf's scripts that still run: they bear its incident in their environment."""
+        """Processes of this shelf's scripts that still run: they bear its incident in their environment.
+
+        A look at all processes takes a while.  Who came meanwhile is looked at too, until nobody came: else the child
+        of a process that was gone when its turn came would be missed.
+        """
         found: list[str] = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdecimal():
-                try:
-                    environ, state = (entry / "environ").read_bytes(), (entry / "stat").read_text()
-                except OSError:
-                    continue
-                is_running = state.rpartition(")")[2].split()[0] not in "ZX"
-                if is_running and f"SELFHEAL_INCIDENT={self.incident}".encode() in environ:
-                    found.append((entry / "cmdline").read_text().replace("\0", " "))
+        seen: set[Path] = set()
+        while fresh := {entry for entry in Path("/proc").iterdir() if entry.name.isdecimal()} - seen:
+            seen |= fresh
+            found += [line for entry in fresh if (line := self._line_of(entry)) is not None]
         return found
+
+    def _line_of(self, process: Path) -> str | None:
+        """The command line of a process, while it runs and is one of ours."""
+        try:
+            environ, state = (process / "environ").read_bytes(), (process / "stat").read_text()
+            line = (process / "cmdline").read_text().replace("\0", " ")
+        except OSError:
+            return None
+        is_running = state.rpartition(")")[2].split()[0] not in "ZX"
+        return line if is_running and f"SELFHEAL_INCIDENT={self.incident}".encode() in environ else None
 
 
 def ran(outcome: Outcome) -> Finished | TimedOut:
