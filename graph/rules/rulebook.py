@@ -34,6 +34,7 @@ from graph.rules.objects.crossplane import Crossplane
 from graph.rules.objects.keda import Keda
 from graph.rules.objects.known import KnownObjects
 from graph.rules.objects.lost_ports import LostPorts
+from graph.rules.objects.needed import Needed
 from graph.rules.objects.nodes import FaultyNodes, Nodes
 from graph.rules.objects.put_back import PutBack
 from graph.rules.security import Tighten
@@ -58,6 +59,7 @@ OBJECT_RULES: Final[tuple[ObjectRule, ...]] = (
     Crossplane(),
     Keda(),
     PutBack(),
+    Needed(),
     LostPorts(),
     BornBroken(),
     Claims(),

@@ -37,6 +37,8 @@ FIELDS: Final = 12
 CHURN: Final = timedelta(minutes=5)
 """The same fields again within this is the same entry."""
 
+_OUT_OF_SIGHT: Final = Change(path="spec.jobTemplate", now="(changed)", then="(not kept)")
+"""A CronJob is mirrored without what it makes: when its generation moved and nothing else did, it was that."""
 _TOO_LARGE: Final = Change(path="(content)", now="(too large to be kept)", then="(too large to be kept)")
 
 
@@ -126,6 +128,8 @@ class Changes:
             return self._keep(replace(_entry(item, "changed", at), fields=(_TOO_LARGE,)))
         live = _manifest(item)
         found = differences(live, _manifest(old), partial=False)
+        if not found and isinstance(item, CronJob) and item.metadata.generation != old.metadata.generation:
+            return self._keep(replace(_entry(item, "changed", at), fields=(_OUT_OF_SIGHT,)))
         if not found:
             return None
         fields, truncated = shown(found, live, limit=FIELDS)

@@ -20,7 +20,7 @@ import structlog
 
 from tools.clock import Clock
 from tools.cluster.documents import WIRED, Application, Document, last_write
-from tools.cluster.objects import KubeObject, Pod, Workload
+from tools.cluster.objects import CronJob, Job, KubeObject, Pod, Workload, condition
 from tools.cluster.resources import KNOWN
 from tools.cluster.subscription import AnyDelta, Subscription
 from tools.errors import NotFound, ToolError
@@ -156,6 +156,10 @@ class Journal:
                 self.keeper.met(item.ref)
         if isinstance(item, Pod) and item.is_ready and not (isinstance(delta.old, Pod) and delta.old.is_ready):
             self.keeper.started(item.namespace)
+        if isinstance(item, CronJob) and delta.kind == "gone":
+            self.keeper.forget(item.ref)
+        if isinstance(item, Job) and (made := _came_to_good_end(item, delta.old)) is not None:
+            self.keeper.ran_well(made, item.metadata.creation_timestamp or self._clock.now())
         if entry is not None and isinstance(item, Document | Workload):
             self.keeper.touched(item.namespace)
 
@@ -323,3 +327,18 @@ class Journal:
 
     def _is_known(self, ref: ObjectRef) -> bool:
         return self.manifests.good(ref) is not None or self.declared(ref) is not None
+
+
+def _came_to_good_end(job: Job, old: KubeObject | None) -> ObjectRef | None:
+    """The CronJob that made it, the first time that it is seen complete."""
+    owner = job.metadata.controller
+    if owner is None or owner.kind != CronJob.kind or not _is_complete(job):
+        return None
+    if isinstance(old, Job) and _is_complete(old):
+        return None
+    return ObjectRef(kind=CronJob.kind, namespace=job.namespace, name=owner.name)
+
+
+def _is_complete(job: Job) -> bool:
+    found = condition(job.status.conditions, "Complete")
+    return found is not None and found.status == "True"

@@ -5,6 +5,7 @@ been read yet, and will break the next one.  The rules:
 
 - nothing is taken while the workload is not healthy, or of an object that differs from its declared state, is being
   deleted, or is under suspicion (`doubted`);
+- a CronJob is proved by a run of it that came to a good end, and only as it stood when that run was made;
 - the first version of an object must have stood for the least proving time beside a healthy workload;
 - a version that would replace an earlier one must have been tried: pods started with it, or, for kinds that act all the
   time (Services, policies, roles), it stood for `SOAK`; what acts when pods are made counts after `STANDING`.
@@ -22,8 +23,8 @@ from typing import Final, Protocol, TypeVar
 import structlog
 
 from tools.clock import Clock
-from tools.cluster.documents import WIRED, Document, EndpointSlice
-from tools.cluster.objects import Pod, Workload
+from tools.cluster.documents import WIRED, Document, EndpointSlice, last_write
+from tools.cluster.objects import CronJob, Pod, Workload
 from tools.cluster.resources import KNOWN
 from tools.errors import NotFound, ToolError
 from tools.executors.base import Reader
@@ -34,7 +35,7 @@ from tools.journal.desired import Desired
 from tools.journal.good import LEAST, healthy_since
 from tools.journal.manifests import Manifests, NotKept
 from tools.journal.wiring import LIMITING, Edge, wiring
-from tools.jsontypes import JsonObject, digest
+from tools.jsontypes import JsonObject, dig, digest
 from tools.ledger.records import Surroundings
 from tools.refs import ObjectRef
 
@@ -117,6 +118,7 @@ class Keeper:
         self._clock = clock
         self._desired = desired
         self._due: dict[ObjectRef, datetime] = {}
+        self._runs: dict[ObjectRef, datetime] = {}
         self._surroundings: dict[ObjectRef, tuple[str, ...]] = {}
         self._untried: set[ObjectRef] = set()
         self.doubted: Callable[[ObjectRef], bool] = never
@@ -126,6 +128,11 @@ class Keeper:
     def confirmed(self, owner: ObjectRef) -> None:
         """A revision of this workload has proved itself: take it down, and keep it up to date from now on."""
         self._due[owner] = self._clock.now()
+
+    def ran_well(self, schedule: ObjectRef, made: datetime) -> None:
+        """A Job that this CronJob made at that time came to a good end."""
+        self._runs[schedule] = max(made, self._runs.get(schedule, _LONG_AGO))
+        self._due[schedule] = self._clock.now()
 
     def met(self, owner: ObjectRef) -> None:
         """A workload came into view: look at it now, or when what is known of it grows old."""
@@ -150,6 +157,7 @@ class Keeper:
     def forget(self, owner: ObjectRef) -> None:
         """The workload is gone.  Its versions stay: they are what it would be restored from."""
         self._due.pop(owner, None)
+        self._runs.pop(owner, None)
         self._surroundings.pop(owner, None)
         self._untried.discard(owner)
 
@@ -173,6 +181,8 @@ class Keeper:
         return taken
 
     async def _take(self, owner: ObjectRef, now: datetime) -> Taken | None:
+        if owner.kind == CronJob.kind:
+            return await self._take_schedule(owner, now)
         workload = self._view.workload(owner.kind, owner.namespace, owner.name)
         if workload is None:
             self.forget(owner)
@@ -187,13 +197,34 @@ class Keeper:
         except NotFound:
             self.forget(owner)
             return None
-        moment = _Moment(now, _starts(pods))
+        new, again = await self._take_all(owner, live, _Moment(now, _starts(pods)))
+        self._due[owner] = max(again, now + LEAST)
+        return Taken(owner, new)
+
+    async def _take_schedule(self, owner: ObjectRef, now: datetime) -> Taken | None:
+        """The next look comes with the next run that ends well."""
+        made = self._runs.get(owner, _LONG_AGO)
+        try:
+            live = await self._reader.get(KNOWN[owner.kind], owner.name, owner.namespace)
+        except NotFound:
+            self.forget(owner)
+            return None
+        written, _ = last_write(dig(live, "metadata", "managedFields"))
+        new: tuple[ObjectRef, ...] | None = None
+        if written is None or written < made:  # both are whole seconds: in the same one it may have been made before
+            new, _ = await self._take_all(owner, live, _Moment(now, made))
+        if self._runs.get(owner) == made:
+            del self._due[owner]
+        return None if new is None else Taken(owner, new)
+
+    async def _take_all(
+        self, owner: ObjectRef, live: JsonObject, moment: _Moment
+    ) -> tuple[tuple[ObjectRef, ...], datetime]:
+        """The owner, what it is wired to and what limits it; gives what was new, and when to look again."""
         documents = self._documents(owner.namespace or "")
         edges = wiring({"kind": owner.kind, **live}, [d.body for d in documents])
         new, again = await self._take_objects(owner, live, edges, moment)
-        again = min(again, await self._take_surroundings(owner, documents, edges, moment))
-        self._due[owner] = max(again, now + LEAST)
-        return Taken(owner, new)
+        return new, min(again, await self._take_surroundings(owner, documents, edges, moment))
 
     async def _take_objects(
         self, owner: ObjectRef, live: JsonObject, edges: Sequence[Edge], moment: _Moment

@@ -32,6 +32,8 @@ _FIXED: Final = frozenset({"PersistentVolumeClaim"})
 _NOTES: Final = "metadata.annotations"
 _PERSON: Final = frozenset({Reason.SCALED_TO_ZERO, Reason.ROLLOUT_PAUSED, Reason.CRONJOB_SUSPENDED, Reason.DRIFTED})
 """What somebody may have meant: without a declared state a person says."""
+_PART: Final = {Reason.JOB_STUCK: "spec.jobTemplate"}
+"""Where in the target the cause of a symptom must lie: a schedule that was moved keeps no pod from starting."""
 
 
 class PutBack:
@@ -47,7 +49,8 @@ class PutBack:
         """The first way back that was not tried; None when there is none for the target itself."""
         if case.target.kind in _FIXED or any(s.reason in _NEVER for s in case.signals):
             return None
-        way = next((w for w in case.ways if writes_something(w) and not case.was_tried(way_back(w))), None)
+        ways = (w for w in case.ways if writes_something(w) and _can_be_the_cause(case, w))
+        way = next((w for w in ways if not case.was_tried(way_back(w))), None)
         if way is None:
             return None
         if way.is_ours:
@@ -77,8 +80,30 @@ def what_shows(case: ObjectCase) -> str:
     return f"{pods} objects fail for {name_of(case.target)} ({first.reason.value}: {said_of(first)})"
 
 
+def _can_be_the_cause(case: ObjectCase, way: ObjectCandidate) -> bool:
+    """Whether what is different lies where the symptom can come from; what is declared needs no cause."""
+    part = _part(case)
+    return _is_wanted(way) or part is None or any(c.path.startswith(part) for c in way.changes)
+
+
 def _doubts(case: ObjectCase, way: ObjectCandidate) -> tuple[str, ...]:
     """Why a person must agree, where nothing is declared and the change may have been meant."""
-    if way.source is VersionSource.DESIRED or not all(s.reason in _PERSON for s in case.signals):
+    if _is_wanted(way):
         return ()
-    return ("nothing is declared here, so the change may have been meant",)
+    if all(s.reason in _PERSON for s in case.signals):
+        return ("nothing is declared here, so the change may have been meant",)
+    part = _part(case)
+    if part is not None and (way.truncated or not all(c.path.startswith(part) for c in way.changes)):
+        return ("more was changed than what keeps it from working, and that may have been meant",)
+    return ()
+
+
+def _is_wanted(way: ObjectCandidate) -> bool:
+    """Whether going this way needs no cause in the fields that it puts back."""
+    return way.source is VersionSource.DESIRED or way.operation is not Operation.REVERT
+
+
+def _part(case: ObjectCase) -> str | None:
+    """Where in the target the cause lies, as far as all its symptoms say the same."""
+    parts = {_PART.get(s.reason) for s in case.signals}
+    return parts.pop() if len(parts) == 1 else None

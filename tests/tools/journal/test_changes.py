@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tools.cluster.documents import ConfigMap, Document, EndpointSlice, Service
-from tools.cluster.objects import Deployment, KubeObject, Node, Pod, decoder_of
+from tools.cluster.objects import CronJob, Deployment, KubeObject, Node, Pod, decoder_of
 from tools.cluster.store import Delta
 from tools.journal.changes import Changes
 from tools.jsontypes import JsonObject, JsonValue
@@ -62,6 +62,10 @@ def deployment(generation: int = 1, **spec: JsonValue) -> KubeObject:
     return made(Deployment, metadata={"generation": generation}, spec={**spec})
 
 
+def cron_job(generation: int = 1, schedule: str = "@hourly") -> KubeObject:
+    return made(CronJob, metadata={"generation": generation}, spec={"schedule": schedule})
+
+
 CASES = [
     ("a setting", settings(MODE="blue"), settings(MODE="green"), [("data.MODE", "green", "blue")]),
     ("a secret-like setting", settings(API_TOKEN="abc"), settings(API_TOKEN="def"),
@@ -85,6 +89,8 @@ CASES = [
     ("a leader's note is none", settings(A="b"),
      made(ConfigMap, metadata={"annotations": {"endpoints.kubernetes.io/last-change-trigger-time": ""}},
           data={"A": "b"}), None),
+    ("what a CronJob makes", cron_job(), cron_job(2), [("spec.jobTemplate", "(changed)", "(not kept)")]),
+    ("a CronJob's schedule", cron_job(), cron_job(2, schedule="@daily"), [("spec.schedule", "@daily", "@hourly")]),
     ("endpoints move", made(EndpointSlice, endpoints=[]),
      made(EndpointSlice, endpoints=[{"addresses": ["10.0.0.1"]}]), None),
     ("pods come and go", made(Pod, spec={"nodeName": "a"}), made(Pod, spec={"nodeName": "b"}), None),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from evals.simulator import Simulator
+from evals.simulator import Behaviour, Simulator
 from tests.support.ledgers import ledger_at
 from tools.cluster.allowlist import READ_RULES, AllowList
 from tools.cluster.client import Cluster
@@ -20,7 +21,7 @@ from tools.cluster.mirror import Mirror
 from tools.journal.candidates import WayBack
 from tools.journal.desired import Desired
 from tools.journal.journal import Journal, Ways
-from tools.jsontypes import JsonObject, JsonValue, dig_object
+from tools.jsontypes import JsonObject, JsonValue, dig_int, dig_object
 from tools.ledger.ledger import Ledger
 from tools.refs import ObjectRef
 
@@ -74,6 +75,28 @@ DENY: JsonObject = {
 }
 
 
+NIGHT = f"""
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: night, namespace: shop}}
+data: {{MODE: full}}
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata: {{name: night, namespace: shop}}
+spec:
+  schedule: "* * * * *"
+  jobTemplate:
+    spec:
+      template:
+        spec:
+          restartPolicy: Never
+          containers:
+          - name: work
+            image: registry.example/shop/night:1
+            command: {json.dumps(Behaviour(exit_code=0).command())}
+            envFrom: [{{configMapRef: {{name: night}}}}]
+"""
 BINDING: JsonObject = {
     "apiVersion": "rbac.authorization.k8s.io/v1",
     "kind": "RoleBinding",
@@ -88,6 +111,8 @@ def ref(text: str) -> ObjectRef:
 
 
 WEB, SETTINGS, SERVICE = ref("shop/Deployment/web"), ref("shop/ConfigMap/web"), ref("shop/Service/web")
+CRON, NIGHTLY = ref("shop/CronJob/night"), ref("shop/ConfigMap/night")
+MADE = ("spec", "jobTemplate", "spec", "template", "spec")
 
 
 @dataclass
@@ -299,6 +324,38 @@ async def test_the_newest_change_comes_first(tmp_path: Path) -> None:
         await it.changed("NetworkPolicy", "usual", put(("spec", "ingress"), None))
         assert [way.ref.kind for way in await it.ways()] == ["NetworkPolicy", "ConfigMap"]
         assert [way.ref.kind for way in await it.ways(SERVICE)] == ["Service"]
+
+
+async def test_a_cronjob_is_good_as_a_run_that_ended_well_was_made_from_it(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        await it.sim.apply(NIGHT)
+        await it.sim.sleep(20)
+        assert it.journal.known_good(CRON) is None, "it did not run yet"
+        await it.until(lambda: it.journal.known_good(CRON) is not None)
+        assert it.journal.known_good(NIGHTLY) is not None
+        assert it.journal.changed_since_good(CRON) is None
+        assert await it.ways(CRON) == []
+
+        await it.changed("CronJob", "night", put((*MADE, "dnsPolicy"), "Default"))
+        assert it.journal.changed_since_good(CRON) is not None
+        (way,) = await it.ways(CRON)
+        assert [c.path for c in way.changes] == ["spec.jobTemplate.spec.template.spec.dnsPolicy"]
+        await it.until(lambda: it.journal.changed_since_good(CRON) is None)
+        assert await it.ways(CRON) == [], "the next run ended well, so it is good as it stands now"
+
+
+async def test_what_a_cronjob_became_while_a_run_was_going_on_is_not_proved_by_that_run(tmp_path: Path) -> None:
+    lasting = NIGHT.replace(
+        json.dumps(Behaviour(exit_code=0).command()), json.dumps(Behaviour(exit_code=0, exit_after=30).command())
+    )
+    async with scene(tmp_path) as it:
+        await it.sim.apply(lasting)
+        await it.until(lambda: bool(it.sim.all_of("Job", "shop")))
+        await it.changed("CronJob", "night", put(("spec", "suspend"), True))
+        await it.until(lambda: bool(dig_int(it.sim.all_of("Job", "shop")[0], "status", "succeeded")))
+        await it.sim.sleep(5)
+        assert it.journal.known_good(CRON) is None
+        assert it.journal.known_good(NIGHTLY) is None
 
 
 async def test_what_is_known_survives_a_restart(tmp_path: Path) -> None:

@@ -36,6 +36,11 @@ NODE = ObjectRef(kind="Node", namespace=None, name="node1")
 HPA, POLICY = ref("HorizontalPodAutoscaler", "web"), ref("NetworkPolicy", "lockdown")
 
 
+GOOD = VersionSource.LAST_KNOWN_GOOD
+CONF, WANTS_CONF = ref("ConfigMap", "night"), 'CreateContainerConfigError: configmap "night" not found'
+WANTS_MODE = "CreateContainerConfigError: couldn't find key mode in ConfigMap shop/night"
+
+
 def way(
     target: ObjectRef,
     operation: Operation = Operation.REVERT,
@@ -67,6 +72,11 @@ def about(
     aim: AimFacts | None = None,
 ) -> Evidence:
     pin = Pin.absent(target) if gone else Pin(ref=target, uid="u", resource_version="1", generation=None)
+    others = [
+        Pin.absent(w.ref) if w.uid is None else Pin(ref=w.ref, uid=w.uid, resource_version="1", generation=None)
+        for w in ways
+        if w.ref != target
+    ]
     again = [Pin.absent(ref("Job", name)) for name in reruns(target.name)] if target.kind == "Job" else []
     return Evidence(
         observed_at=NOW,
@@ -77,11 +87,18 @@ def about(
         service=service,
         claim=claim,
         aim=aim,
-        scope=(pin, *again, *([Pin(ref=aim.ref, uid="w", resource_version="1", generation=1)] if aim else [])),
+        scope=(pin, *others, *again, *([Pin(ref=aim.ref, uid="w", resource_version="1", generation=1)] if aim else [])),
     )
 
 
 LOST = "ScalingActive=False/FailedGetResourceMetric: missing request for cpu in container app of Pod web-1"
+
+
+def changed(*paths: str) -> tuple[FieldChange, ...]:
+    return tuple(FieldChange(path=path, now="b", then="a") for path in paths)
+
+
+IMAGE, SCHEDULE = "spec.jobTemplate.spec.template.spec.containers[work].image", "spec.schedule"
 
 
 def aim(*paths: str) -> AimFacts:
@@ -157,6 +174,16 @@ def plan_of(evidence: Evidence, tried: frozenset[str] = frozenset()) -> Plan:
             id="a-service-that-changed-itself-goes-back-itself",
         ),
         pytest.param(about(JOB, Reason.JOB_HUNG), ["delete_job"], id="a-hung-job"),
+        pytest.param(
+            about(CRON, Reason.JOB_STUCK, way(CONF, Operation.RESTORE, source=GOOD), message=WANTS_CONF),
+            ["restore_object"],
+            id="settings-that-a-cronjob-waits-for",
+        ),
+        pytest.param(
+            about(CRON, Reason.JOB_STUCK, way(CONF, changes=changed("/data/mode")), message=WANTS_MODE),
+            ["revert_fields"],
+            id="a-key-that-a-cronjob-waits-for",
+        ),
         pytest.param(about(CRON, Reason.CRONJOB_SUSPENDED), ["resume_cronjob"], id="a-suspended-cronjob"),
         pytest.param(
             about(NODE, Reason.NODE_CLOSED, lines=("unschedulable: true",)), ["uncordon_node"], id="a-cordoned-node"
@@ -232,6 +259,26 @@ def test_the_plan(evidence: Evidence, actions: list[str]) -> None:
         pytest.param(
             about(JOB, Reason.JOB_STUCK, message="ImagePullBackOff"), ReasonCode.NO_REMEDY, id="a-job-that-cannot-start"
         ),
+        pytest.param(
+            about(CRON, Reason.JOB_STUCK, way(CRON, source=GOOD, changes=changed(SCHEDULE))),
+            ReasonCode.NO_REMEDY,
+            id="a-schedule-that-was-moved-keeps-no-pod-from-starting",
+        ),
+        pytest.param(
+            about(CRON, Reason.JOB_STUCK, way(ref("ConfigMap", "other"), Operation.RESTORE), message=WANTS_CONF),
+            ReasonCode.NO_REMEDY,
+            id="other-settings-are-gone-than-what-it-waits-for",
+        ),
+        pytest.param(
+            about(CRON, Reason.JOB_STUCK, way(CONF, changes=changed("/data/else")), message=WANTS_MODE),
+            ReasonCode.NO_REMEDY,
+            id="another-key-changed-than-the-one-it-waits-for",
+        ),
+        pytest.param(
+            about(CRON, Reason.JOB_STUCK, way(CONF, Operation.RESTORE), message="ImagePullBackOff"),
+            ReasonCode.NO_REMEDY,
+            id="settings-bring-no-image",
+        ),
         pytest.param(about(JOB, Reason.JOB_FAILED, message="BackoffLimitExceeded"), ReasonCode.NO_REMEDY, id="a-job"),
         pytest.param(
             about(SERVICE, Reason.DELETION_STUCK, way(SERVICE)), ReasonCode.NO_REMEDY, id="a-finalizer-is-never-removed"
@@ -288,9 +335,6 @@ def test_the_only_class_that_has_something_for_a_claim(claim: ClaimSummary, want
     assert only_class(claim) == wanted
 
 
-GOOD = VersionSource.LAST_KNOWN_GOOD
-
-
 @pytest.mark.parametrize(
     ("reason", "source", "asks"),
     [
@@ -303,6 +347,19 @@ def test_a_person_is_asked_where_a_change_may_have_been_meant(
     reason: Reason, source: VersionSource, asks: bool
 ) -> None:
     plan = plan_of(about(SERVICE, reason, way(SERVICE, source=source)))
+    assert bool(plan.approval_reasons) is asks
+
+
+@pytest.mark.parametrize(
+    ("paths", "asks"),
+    [
+        pytest.param((IMAGE,), False, id="only-what-it-makes"),
+        pytest.param((IMAGE, SCHEDULE), True, id="its-schedule-too"),
+    ],
+)
+def test_what_was_changed_beside_the_cause_may_have_been_meant(paths: tuple[str, ...], asks: bool) -> None:
+    plan = plan_of(about(CRON, Reason.JOB_STUCK, way(CRON, source=GOOD, changes=changed(*paths))))
+    assert [s.action.action for s in plan.steps] == ["revert_fields"]
     assert bool(plan.approval_reasons) is asks
 
 
