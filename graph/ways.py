@@ -108,6 +108,12 @@ def as_candidate(way: WayBack) -> ObjectCandidate:
     )
 
 
+def pin_of_held(ref: ObjectRef, held: KubeObject) -> Pin:
+    """The same of an object that the watch does not keep whole: its generation alone says whether it was changed."""
+    meta = held.metadata
+    return Pin(ref=ref, uid=meta.uid, resource_version=meta.resource_version, generation=meta.generation)
+
+
 def pin_of_live(ref: ObjectRef, live: JsonObject) -> Pin:
     """One life of one object as it was read; what it says is pinned too, for kinds that count no generations."""
     return Pin(
@@ -130,6 +136,11 @@ def pins_of(ways: tuple[ObjectCandidate, ...], ports: Ports) -> list[Pin]:
             pins.append(Pin.absent(way.ref))
             continue
         document = ports.mirror.document(way.ref.kind, way.ref.namespace or "", way.ref.name)
-        if document is not None and document.uid == way.uid:
-            pins.append(pin_of_live(way.ref, document.body))
+        if document is not None:
+            if document.uid == way.uid:
+                pins.append(pin_of_live(way.ref, document.body))
+            continue
+        held = _held(way.ref, ports)
+        if held is not None and held.metadata.uid == way.uid and held.metadata.generation:
+            pins.append(pin_of_held(way.ref, held))
     return pins

@@ -77,7 +77,7 @@ def parts(chaos_minutes: int, plots: Path) -> tuple[Part, ...]:
         Part("all scenarios, simulated", (*make, "simulate"), (("SCENARIOS", "all"),)),
         Part(
             "all scenarios, simulated, nothing declared",
-            (*make, "simulate", "SIMULATE_FLAGS=--undeclared --steady 40"),
+            (*make, "simulate", "SIMULATE_FLAGS=--undeclared --steady 130"),
         ),
         Part("all scenarios, simulated, every name at random", (*make, "simulate", "SIMULATE_FLAGS=--shuffle-names 7")),
         Part("all scenarios, real Kubernetes", (*make, "cluster-test", "SCENARIOS=all"), minutes=90),

@@ -34,7 +34,7 @@ from tools.journal.drift import Drift
 from tools.journal.keeper import Keeper, View
 from tools.journal.manifests import Manifests, VersionLedger
 from tools.journal.wiring import AUTOSCALERS, LIMITING, Edge, selects, wiring
-from tools.jsontypes import JsonObject, dig, dig_object, dig_str, digest
+from tools.jsontypes import JsonObject, dig, dig_list, dig_object, dig_str, digest
 from tools.refs import ObjectRef
 
 _log = structlog.get_logger(__name__)
@@ -295,7 +295,8 @@ class Journal:
         manifest = live.body if live is not None else self.declared(target) or self.known_good(target)
         if manifest is None:
             return ()
-        found = {edge.ref: edge for edge in (*wiring(manifest, formerly), *wiring(manifest, bodies))}
+        edges = (*wiring(manifest, formerly), *wiring(manifest, bodies), *_schedule(target, manifest))
+        found = {edge.ref: edge for edge in edges}
         return tuple(edge for edge in found.values() if edge.ref != target)
 
     async def _read(self, ref: ObjectRef) -> Live | None:
@@ -337,6 +338,18 @@ def _came_to_good_end(job: Job, old: KubeObject | None) -> ObjectRef | None:
     if isinstance(old, Job) and _is_complete(old):
         return None
     return ObjectRef(kind=CronJob.kind, namespace=job.namespace, name=owner.name)
+
+
+def _schedule(target: ObjectRef, manifest: JsonObject) -> tuple[Edge, ...]:
+    """The CronJob that made a Job: what is wrong with the Job came from its template, and comes again with the next."""
+    if target.kind != Job.kind:
+        return ()
+    owners = (o for o in dig_list(manifest, "metadata", "ownerReferences") if dig(o, "controller") is True)
+    return tuple(
+        Edge(ObjectRef(kind=CronJob.kind, namespace=target.namespace, name=dig_str(owner, "name")), "makes it")
+        for owner in owners
+        if dig_str(owner, "kind") == CronJob.kind
+    )
 
 
 def _is_complete(job: Job) -> bool:

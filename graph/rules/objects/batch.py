@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 from graph.incident import Reason
+from graph.observed import ObjectCandidate, Operation
 from graph.plan import Step
 from graph.rules.case import Answer, Hopeless, Remedy
-from graph.rules.objects.case import ObjectCase, action
+from graph.rules.objects.case import ObjectCase, action, described, step_back, way_back
 from graph.rules.words import name_of, reasons_of, said_of, sentence
 from graph.subjects import CONTROLLED_BY, MADE_AGAIN
 from tools.executors.models.batch import LONGEST_RERUN, MOST_RERUNS, rerun_name
@@ -20,6 +21,7 @@ from tools.refs import absent_uid
 LONGER: Final = 10
 LEAST_DEADLINE: Final = 900
 """Seconds: how much too short a deadline was cannot be told, so the work gets plenty; a person agrees to it."""
+TEMPLATE: Final = "spec.jobTemplate"
 _DEADLINE: Final = "activeDeadlineSeconds: "
 
 
@@ -118,12 +120,29 @@ def _hung(case: ObjectCase, said: str) -> Answer | None:
     delete = action("delete_job", case.target)
     if case.was_tried(delete):
         return None
+    template = _template(case)
+    steps = [Step(action=delete, why="Later runs start once this one is gone; its work so far is lost.")]
+    what = f"{name_of(case.target)} hangs and keeps later runs of its CronJob from starting ({said})."
     return Remedy(
         cause="job_hung",
-        sentence=sentence(f"{name_of(case.target)} hangs and keeps later runs of its CronJob from starting ({said})."),
+        sentence=sentence(what, f"{described(template)}.") if template is not None else sentence(what),
         confidence=0.75,
-        steps=(Step(action=delete, why="Later runs start once this one is gone; its work so far is lost."),),
+        steps=tuple([step_back(template), *steps] if template is not None else steps),
         reasons=reasons_of(case.signals),
+    )
+
+
+def _template(case: ObjectCase) -> ObjectCandidate | None:
+    """How its CronJob makes good Jobs again, where nothing but what it makes them from has changed since it did."""
+    ways = (w for w in case.evidence.objects if w.ref.kind == "CronJob" and w.operation is Operation.REVERT)
+    return next(
+        (
+            way
+            for way in ways
+            if not (way.is_ours or way.truncated or case.was_tried(way_back(way)))
+            and all(change.path.startswith(TEMPLATE) for change in way.changes)
+        ),
+        None,
     )
 
 

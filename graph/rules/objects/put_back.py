@@ -13,6 +13,7 @@ from graph.incident import Reason
 from graph.observed import ObjectCandidate, Operation, VersionSource
 from graph.rules.case import Answer, Remedy
 from graph.rules.intent import undeclared_healing
+from graph.rules.objects.batch import TEMPLATE
 from graph.rules.objects.case import ObjectCase, described, step_back, way_back
 from graph.rules.words import by_weight, name_of, reasons_of, said_of, sentence, trouble
 
@@ -32,7 +33,7 @@ _FIXED: Final = frozenset({"PersistentVolumeClaim"})
 _NOTES: Final = "metadata.annotations"
 _PERSON: Final = frozenset({Reason.SCALED_TO_ZERO, Reason.ROLLOUT_PAUSED, Reason.CRONJOB_SUSPENDED, Reason.DRIFTED})
 """What somebody may have meant: without a declared state a person says."""
-_PART: Final = {Reason.JOB_STUCK: "spec.jobTemplate"}
+_PART: Final = {Reason.JOB_STUCK: TEMPLATE}
 """Where in the target the cause of a symptom must lie: a schedule that was moved keeps no pod from starting."""
 
 

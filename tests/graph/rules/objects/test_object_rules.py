@@ -175,6 +175,16 @@ def plan_of(evidence: Evidence, tried: frozenset[str] = frozenset()) -> Plan:
         ),
         pytest.param(about(JOB, Reason.JOB_HUNG), ["delete_job"], id="a-hung-job"),
         pytest.param(
+            about(JOB, Reason.JOB_HUNG, way(CRON, source=GOOD, changes=changed(IMAGE))),
+            ["revert_fields", "delete_job"],
+            id="a-hung-job-of-a-changed-template",
+        ),
+        pytest.param(
+            about(JOB, Reason.JOB_HUNG, way(CRON, source=GOOD, changes=changed(IMAGE, SCHEDULE))),
+            ["delete_job"],
+            id="a-hung-job-of-a-cronjob-of-which-more-was-changed",
+        ),
+        pytest.param(
             about(CRON, Reason.JOB_STUCK, way(CONF, Operation.RESTORE, source=GOOD), message=WANTS_CONF),
             ["restore_object"],
             id="settings-that-a-cronjob-waits-for",
