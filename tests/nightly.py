@@ -172,7 +172,7 @@ def load_results(path: Path) -> dict[str, Outcome]:
 def record(path: Path, outcomes: Sequence[Outcome], every: Sequence[Part]) -> None:
     """Put these outcomes into the file, in place of earlier ones of the same parts.  Others in it stay.
 
-    Safe beside another process that does the same.
+    Safe beside another process that does the same.  No path of this machine gets into it: it is committed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with alone_in(path.parent):
@@ -183,8 +183,15 @@ def record(path: Path, outcomes: Sequence[Outcome], every: Sequence[Part]) -> No
             "parts": [asdict(known[p.name]) for p in every if p.name in known],
         }
         scratch = path.with_suffix(".new")
-        scratch.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+        scratch.write_text(of_no_machine(json.dumps(result, indent=2, ensure_ascii=False)) + "\n")
         scratch.replace(path)
+
+
+def of_no_machine(text: str) -> str:
+    """The text with every path of this checkout relative to it, and Python's own without its folder."""
+    for folder in (ROOT, Path(sys.executable).parent, Path(sys.prefix), Path(sys.base_prefix)):
+        text = text.replace(f"{folder}/", "")
+    return text
 
 
 @contextmanager
